@@ -1,0 +1,76 @@
+"""The command line: `dtlns`, sub-commands in pipeline order, one file per command."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from typing import Any
+
+import click
+
+from dtlns.errors import DtlnsError
+
+# In pipeline order. Commands are imported when they are used: `dtlns --help` must not wait for torch.
+COMMANDS = {
+    "data": "Import, split, describe and make data sets.",
+    "pretrain": "Train the model that gives semantic vectors and candidates.",
+    "build-trees": "Build the index trees and give every item its path codes.",
+    "candidates": "Take each user's best unobserved items.",
+    "calibrate": "Learn what a judge's score is worth, on hidden positives.",
+    "judge": "Score candidates as false negatives.",
+    "train": "Train a model with better negatives.",
+    "evaluate": "Measure a trained model, leak-free.",
+    "run": "Do all of it, from one TOML file or one data set.",
+}
+
+
+class Pipeline(click.Group):
+    """Lists commands in pipeline order and loads them late."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in pipeline order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module and return its command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"dtlns.cli.{cmd_name.replace('-', '_')}")
+        return module.command  # type: ignore[no-any-return]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=Pipeline, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dtlns")
+def cli() -> None:
+    """Better negatives for implicit collaborative filtering."""
+
+
+def main(argv: list[str] | None = None) -> Any:
+    """Run the command line; errors go to stderr, exit status 1 for a failed job and 2 for a wrong call."""
+    # Like Ctrl-C, a polite `kill` leaves through the ordinary way out: no half-written files.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        cli.main(args=argv, prog_name="dtlns", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except DtlnsError as error:
+        click.echo(f"error: {error.what}", err=True)
+        for label, text in (("allowed", error.allowed), ("hint", error.hint)):
+            if text is not None:
+                click.echo(f"  {label}: {text}", err=True)
+        sys.exit(1)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; run the same command again to go on", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
