@@ -31,6 +31,7 @@ from dtlns.errors import ArtifactError, LeakageError
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 RUN_LOG = "run.json"
+UNCOVERED = frozenset({RUN_LOG, "metrics.jsonl"})  # times and hosts: they differ from run to run
 _VERSIONED = ("dtlns", "numpy", "scipy", "polars", "scikit-learn", "torch")
 
 
@@ -67,6 +68,15 @@ class Artifact:
         value = self.manifest["train_view"]
         return None if value is None else str(value)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What differs from run to run: time, memory, host, where the data set was."""
+        file = self.path / RUN_LOG
+        try:
+            return dict(json.loads(file.read_bytes()))
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{file} cannot be read ({error})", hint="make the artefact again") from error
+
     def check_train(self, digest: str) -> None:
         """Refuse to go on when the artefact was made from another training split.
 
@@ -92,12 +102,14 @@ def write_artifact(
     config: Mapping[str, Any],
     inputs: Mapping[str, str] | None = None,
     train_digest: str | None = None,
+    facts: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> Iterator[Path]:
     """Write an artefact folder so that it is there whole or not at all.
 
     The body writes its files into the folder that it is given. When it ends, files are hashed, the manifest
-    is written, everything is synced and the folder gets its name. When it fails, nothing is left.
+    is written, everything is synced and the folder gets its name. When it fails, nothing is left. Files named
+    in `UNCOVERED` may differ from run to run and are not hashed.
 
     Args:
         path: Where the folder shall be.
@@ -105,6 +117,7 @@ def write_artifact(
         config: The resolved configuration, as plain JSON values, seed included.
         inputs: Names and digests of the artefacts that it was made from.
         train_digest: Digest of the training view that it was made from.
+        facts: What else goes into `run.json`, such as where the data set is.
         force: Replace an artefact that is there.
 
     Yields:
@@ -132,11 +145,11 @@ def write_artifact(
             "files": {
                 str(file.relative_to(partial)): file_digest(file)
                 for file in sorted(partial.rglob("*"))
-                if file.is_file()
+                if file.is_file() and file.name not in UNCOVERED
             },
         }
         (partial / MANIFEST).write_bytes(_dump(manifest))
-        (partial / RUN_LOG).write_bytes(_dump(_run_facts(started)))
+        (partial / RUN_LOG).write_bytes(_dump(_run_facts(started) | dict(facts or {})))
         _sync_tree(partial)
         if path.exists():
             shutil.rmtree(path)

@@ -1,0 +1,192 @@
+"""What `dtlns run` is told: one frozen, checked object, read from TOML. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dtlns.errors import ConfigError
+from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
+
+T = TypeVar("T", bound=BaseModel)
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class Settings(BaseModel):
+    """Frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SplitConfig(Settings):
+    """How a log without a split is split.
+
+    Attributes:
+        by: `random` per user, global `time`, or `last-out` (which leaks time).
+        valid: Share of the interactions for validation (not with `last-out`).
+        test: Share for test (not with `last-out`).
+        seed: Of the random split.
+    """
+
+    by: Literal["random", "time", "last-out"] = "random"
+    valid: Share = 0.1
+    test: Share = 0.2
+    seed: int = Field(0, ge=0)
+
+
+class StructuralConfig(Settings):
+    """Laplacian vectors of the item graph.
+
+    Attributes:
+        dimensions: Eigenvectors kept.
+        power: Power of the eigenvalue by which each vector is scaled (diffusion maps); 0 is the published form.
+        unit_rows: Give each item's row unit length, as Ng, Jordan and Weiss (2001) do.
+        regularization: Multiple of the mean degree spread over all pairs of items.
+    """
+
+    dimensions: int = Field(32, ge=1, le=4096)
+    power: float = Field(0.5, ge=0.0, allow_inf_nan=False)
+    unit_rows: bool = True
+    regularization: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+
+
+class TreesConfig(Settings):
+    """The index trees.
+
+    Attributes:
+        branching: Children of a node, k.
+        max_leaf_size: Most items in a leaf.
+        balance: Smallest and largest child as multiples of the mean.
+        structural: How the structural view's vectors are made.
+        seed: Of the clustering.
+    """
+
+    branching: int = Field(4, ge=2, le=256)
+    max_leaf_size: int = Field(30, ge=1)
+    balance: tuple[float, float] = (0.4, 1.6)
+    structural: StructuralConfig = StructuralConfig()
+    seed: int = Field(0, ge=0)
+
+
+PUBLISHED_TREES = TreesConfig(structural=StructuralConfig(power=0.0, unit_rows=False))
+
+
+class CalibrationConfig(Settings):
+    """How judge scores become chances.
+
+    Attributes:
+        share: Share of each user's training interactions that is hidden.
+        by: How they are chosen; `auto` follows the data set's own split.
+        seed: Of the choice and of the folds.
+    """
+
+    share: Share = 0.1
+    by: Literal["auto", "random", "latest"] = "auto"
+    seed: int = Field(0, ge=0)
+
+
+class SelectionConfig(Settings):
+    """Which judged candidates count as false negatives, and how much.
+
+    Attributes:
+        share: The best share of all candidates, by `p_hidden`.
+        scale: With the use `weighted`, a pair's weight is min(1, scale · p_hidden).
+    """
+
+    share: float = Field(0.25, gt=0.0, le=1.0)
+    scale: float = Field(8.0, gt=0.0, allow_inf_nan=False)
+
+
+class RunConfig(Settings):
+    """A whole run.
+
+    Attributes:
+        data: A data set folder, or the name of a bundled one; relative to the TOML file.
+        output: Where the run's folder goes; relative to the working directory.
+        split: Used when the data set has no split yet.
+        pretrain: The model behind the semantic tree and the candidates. It never sees validation, so it
+            trains for exactly `epochs` epochs.
+        trees: The index trees.
+        candidates: Judged items per user, M.
+        judge: Name of the judge.
+        calibration: How its scores become chances.
+        selection: Which candidates count as false negatives.
+        train: The host to be improved.
+        top: Cut-offs K of the metrics.
+    """
+
+    data: str
+    output: str | None = None
+    split: SplitConfig = SplitConfig()
+    pretrain: TrainConfig = Field(default_factory=lambda: DEFAULT_PRETRAIN)
+    trees: TreesConfig = TreesConfig()
+    candidates: int = Field(20, ge=1)
+    judge: str = "prefix"
+    calibration: CalibrationConfig = CalibrationConfig()
+    selection: SelectionConfig = SelectionConfig()
+    train: TrainConfig = Field(default_factory=lambda: DEFAULT_TRAIN)
+    top: tuple[int, ...] = (5, 10, 20, 30, 50)
+
+    @model_validator(mode="after")
+    def _selects_at_twenty(self) -> Self:
+        if not self.top or min(self.top) < 1:
+            raise ValueError("top needs at least one positive cut-off")
+        return self
+
+
+DEFAULT_PRETRAIN = TrainConfig(
+    model=ModelConfig(name="lightgcn"),
+    sampler=SamplerConfig(name="uniform"),
+    epochs=40,
+    learning_rate=2e-3,
+)
+DEFAULT_TRAIN = TrainConfig(
+    model=ModelConfig(name="mf"),
+    sampler=SamplerConfig(name="mixgcf", multi_view=True),
+    false_negatives="weighted",
+)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file.
+
+    Raises:
+        ConfigError: It is missing or not TOML; the message has line and column.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def checked(kind: type[T], values: dict[str, Any], source: str) -> T:
+    """Make a settings object; every problem is named with its place and value.
+
+    Args:
+        kind: The settings class.
+        values: Plain values.
+        source: Where they come from, for the message.
+
+    Raises:
+        ConfigError: A key is unknown or a value is not allowed.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        if first["type"] == "extra_forbidden":
+            parent: Any = kind
+            for part in first["loc"][:-1]:
+                parent = parent.model_fields[part].annotation
+            raise ConfigError(
+                f"{source}: unknown key {place!r}{more}", allowed=", ".join(parent.model_fields)
+            ) from error
+        value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+        raise ConfigError(f"{source}: {place}{value}{more}", allowed=first["msg"]) from error

@@ -1,0 +1,144 @@
+"""Index trees over the items: structural, semantic, and any view that the user brings."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtlns.artifacts import Artifact, load_arrays, open_artifact, save_arrays, write_artifact, write_json
+from dtlns.config import TreesConfig
+from dtlns.data.views import TrainView
+from dtlns.errors import InputError
+from dtlns.graph import jaccard_graph, laplacian_vectors
+from dtlns.trees import IndexTree, PathCodes, build_tree
+
+KIND = "trees"
+log = logging.getLogger(__name__)
+
+
+def structural_vectors(train: TrainView, settings: TreesConfig) -> NDArray[np.float32]:
+    """Return the Laplacian vectors of the items' Jaccard graph, float32 [I, D]."""
+    options = settings.structural.model_dump()
+    return laplacian_vectors(jaccard_graph(train), **options, seed=settings.seed).vectors
+
+
+def build_views(
+    vectors: Mapping[str, NDArray[np.floating]], n_items: int, settings: TreesConfig
+) -> dict[str, IndexTree]:
+    """Build one tree for each view.
+
+    Args:
+        vectors: float [I, D] by view name.
+        n_items: I, which every view must have.
+        settings: Shape of the trees.
+
+    Raises:
+        InputError: A view has another number of items.
+    """
+    trees = {}
+    for name, array in vectors.items():
+        if array.ndim != 2 or array.shape[0] != n_items:
+            raise InputError(
+                f"view {name!r} has vectors of shape {array.shape}",
+                allowed=f"[{n_items}, D], one row for each item of the training catalogue",
+                hint="rows follow the order of items.parquet; items without training interactions have none",
+            )
+        trees[name] = build_tree(
+            array,
+            branching=settings.branching,
+            max_leaf_size=settings.max_leaf_size,
+            balance=settings.balance,
+            seed=settings.seed,
+        )
+    return trees
+
+
+def write_trees(
+    out: Path,
+    train: TrainView,
+    settings: TreesConfig,
+    *,
+    semantic: Artifact | None,
+    external: Mapping[str, NDArray[np.floating]] | None = None,
+    item_names: Sequence[str] | None = None,
+    facts: dict[str, Any] | None = None,
+    force: bool = False,
+) -> Artifact:
+    """Build the trees of all views and write the artefact.
+
+    Args:
+        out: Where.
+        train: The training view.
+        settings: Shape of the trees and of the structural vectors.
+        semantic: A pretrained artefact for the semantic view, or None to leave that view out.
+        external: Further views, float [I, D] by name; a view named here replaces a default one.
+        item_names: [I], for the trees in text form.
+        facts: For `run.json`.
+        force: Replace what is there.
+
+    Returns:
+        The artefact: for each view `NAME.safetensors` (tree and codes) and `NAME.txt` (for eyes), and
+        `stats.json`.
+    """
+    external = external or {}
+    inputs = {f"view:{name}": _digest(array) for name, array in external.items()}
+    if semantic is not None:
+        semantic.check_train(train.digest)
+        inputs["pretrained"] = semantic.digest
+    config = settings.model_dump(mode="json") | {
+        "views": [*default_views(semantic is not None, external), *external],
+        "external_views": list(external),
+    }
+    with write_artifact(
+        out, KIND, config=config, inputs=inputs, train_digest=train.digest, facts=facts, force=force
+    ) as folder:
+        vectors: dict[str, NDArray[np.floating]] = {}
+        for name in default_views(semantic is not None, external):
+            if name == "structural":
+                vectors[name] = structural_vectors(train, settings)
+            else:
+                assert semantic is not None
+                vectors[name] = load_arrays(semantic.path / "item_vectors.safetensors")["vectors"]
+        vectors.update(external)
+        trees = build_views(vectors, train.n_items, settings)
+        for name, tree in trees.items():
+            save_arrays(folder / f"{name}.safetensors", tree.to_arrays())
+            (folder / f"{name}.txt").write_text(tree.render(item_names), encoding="utf-8")
+        write_json(folder / "stats.json", {name: tree.stats() for name, tree in trees.items()})
+    return open_artifact(out, KIND)
+
+
+def default_views(with_semantic: bool, external: Mapping[str, Any]) -> list[str]:
+    """Return the names of the views that dtlns makes itself, less those that the user brings."""
+    names = ["structural", "semantic"] if with_semantic else ["structural"]
+    return [name for name in names if name not in external]
+
+
+def load_trees(artifact: Artifact) -> dict[str, IndexTree]:
+    """Return the trees by view name."""
+    return {
+        name: IndexTree.from_arrays(load_arrays(artifact.path / f"{name}.safetensors"))
+        for name in artifact.config["views"]
+    }
+
+
+def load_codes(artifact: Artifact) -> dict[str, PathCodes]:
+    """Return the path codes by view name."""
+    return {name: tree.codes for name, tree in load_trees(artifact).items()}
+
+
+def trees_config(artifact: Artifact) -> TreesConfig:
+    """Return the settings that the trees were built with."""
+    config = artifact.config
+    return TreesConfig.model_validate({name: config[name] for name in TreesConfig.model_fields})
+
+
+def _digest(array: NDArray[np.floating]) -> str:
+    header = f"{array.dtype.str}{array.shape}".encode()
+    return hashlib.sha256(header + np.ascontiguousarray(array).tobytes()).hexdigest()
