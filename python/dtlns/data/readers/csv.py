@@ -1,0 +1,139 @@
+"""CSV and TSV with named columns."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import polars as pl
+
+from dtlns.data.readers.base import RawLog, ReadOptions
+from dtlns.data.readers.columns import Where, resolve_columns, typed_frame
+from dtlns.data.readers.text import check_text, head
+from dtlns.errors import DataError
+
+SEPARATORS = "\t,;|"
+
+
+def read_csv(path: Path, options: ReadOptions) -> RawLog:
+    """Read a text table whose first line names its columns (or whose names are given).
+
+    Args:
+        path: The file.
+        options: Column names, separator, header, id type, time unit.
+
+    Returns:
+        The log.
+
+    Raises:
+        DataError: It is not a table of interactions; the message names file and line or column.
+    """
+    table, where = text_table(path, separator=options.separator, header=options.header)
+    roles = resolve_columns(path, table.columns, options.columns)
+    ignored = [name for name in table.columns if name not in roles.values()]
+    notes = [f"{path.name}: " + ", ".join(f"{role} = {name!r}" for role, name in roles.items())]
+    if ignored:
+        notes.append(f"{path.name}: columns not used: " + ", ".join(map(repr, ignored)))
+    return RawLog(typed_frame(table, roles, options, where), "csv", (path,), notes=tuple(notes))
+
+
+def text_table(
+    path: Path, *, separator: str | None = None, header: tuple[str, ...] | None = None
+) -> tuple[pl.DataFrame, Where]:
+    """Read a text table as strings, every row with the same number of fields.
+
+    Args:
+        path: The file.
+        separator: One character, or None to take the one that the first line has most of.
+        header: Column names for a file without a header line.
+
+    Returns:
+        The table, all columns strings, and a function that names a row's place.
+
+    Raises:
+        DataError: It is not UTF-8 text, has no rows, or a row has too many or too few fields.
+    """
+    lines = check_text(path)
+    if separator is None:
+        separator = sniff_separator(path)
+    elif len(separator) != 1 or ord(separator) > 127:
+        raise DataError(f"the separator {separator!r} cannot be used", allowed="one ASCII character")
+    names = list(header) if header is not None else _header(path, separator)
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path}, line 1: the column {twice!r} is there twice")
+    skip = 0 if header is not None else 1
+    try:
+        table = pl.read_csv(
+            path,
+            separator=separator,
+            has_header=False,
+            skip_rows=skip,
+            new_columns=names,
+            infer_schema=False,
+            missing_utf8_is_empty_string=True,
+            raise_if_empty=False,
+            low_memory=True,
+        )
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        _explain_ragged(path, separator, len(names))
+        raise DataError(f"{path} cannot be read as a table ({str(error).splitlines()[0]})") from error
+    if table.height == 0:
+        raise DataError(f"{path} has a header and no rows" if skip else f"{path} has no rows")
+    if table.width != len(names):
+        _explain_ragged(path, separator, len(names))
+        raise DataError(f"{path} has {table.width} columns", allowed=f"{len(names)}: {', '.join(names)}")
+    # A row that is too short is padded with nulls by the parser, an empty field is an empty string.
+    if any(table[name].null_count() for name in table.columns):
+        _explain_ragged(path, separator, len(names))
+    exact = table.height + skip == lines
+
+    def where(row: int) -> str:
+        return f"{path}, line {row + skip + 1}" if exact else f"{path}, row {row + 1}"
+
+    return table, where
+
+
+def sniff_separator(path: Path) -> str:
+    """Return the separator that the first line has most of, a comma where it has none.
+
+    Args:
+        path: A text file.
+    """
+    first = next(iter(head(path, 1)), "")
+    best = max(SEPARATORS, key=first.count)
+    return best if first.count(best) else ","
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    first = next(iter(head(path, 1)), "")
+    names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
+    if not any(names):
+        raise DataError(f"{path}, line 1 is blank", allowed="a line with the column names")
+    if all(_is_number(name) for name in names):
+        raise DataError(
+            f"{path}, line 1 holds numbers only ({first[:60]!r}), no column names",
+            hint="name the columns with --header user,item,…",
+        )
+    return names
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _explain_ragged(path: Path, separator: str, width: int) -> None:
+    """Find the first row with another number of fields; slow, so only on the way to an error."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, delimiter=separator, strict=False)
+        try:
+            for row in reader:
+                if len(row) != width:
+                    shown = "is blank" if not row else f"has {len(row)} fields"
+                    raise DataError(f"{path}, line {reader.line_num} {shown}", allowed=f"{width} fields in every row")
+        except csv.Error as error:
+            raise DataError(f"{path}, line {reader.line_num}: {error}") from error

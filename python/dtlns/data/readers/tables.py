@@ -1,0 +1,73 @@
+"""Tables of users or items: an id, perhaps a name, and whatever else is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from dtlns.data.readers.columns import as_ids
+from dtlns.data.readers.csv import text_table
+from dtlns.data.readers.parquet import parquet_table
+from dtlns.errors import DataError
+
+_IDS = {
+    "item": ("id", "item", "itemid", "iid", "movieid", "productid", "asin", "parentasin", "bookid", "trackid"),
+    "user": ("id", "user", "userid", "uid", "reviewerid", "customerid", "visitorid"),
+}
+_NAMES = ("name", "title", "itemname", "movietitle", "producttitle", "booktitle", "itemtitle", "username")
+
+
+def read_table(path: Path, role: str, *, id_column: str | None = None, name_column: str | None = None) -> pl.DataFrame:
+    """Read a table of users or items from CSV, TSV, Parquet or a RecBole `.item`/`.user` file.
+
+    Args:
+        path: The file.
+        role: `user` or `item`.
+        id_column: Column with the ids; recognised by its usual names if left out.
+        name_column: Column with names for people; recognised if left out, and may be absent.
+
+    Returns:
+        Column `id` (Int64 or String), `name` (String) where there is one, then the others, one row an id.
+
+    Raises:
+        DataError: The file cannot be read, has no ids, or has an id twice.
+    """
+    where = lambda row: f"{path}, row {row + 1}"  # noqa: E731
+    with_magic = path.is_file() and path.open("rb").read(4) == b"PAR1"
+    if with_magic or path.suffix.lower() in (".parquet", ".pq"):
+        table = parquet_table(path)
+    else:
+        table, where = text_table(path)
+        table = table.rename({name: name.partition(":")[0] for name in table.columns if ":" in name})
+    ids = _find(path, table.columns, id_column, _IDS[role], f"{role} id", required=True)
+    name = _find(path, table.columns, name_column, _NAMES, "name", required=False)
+    assert ids is not None
+    column = as_ids(table[ids], role, "auto", where).alias("id")
+    if column.n_unique() != len(column):
+        twice = column.filter(column.is_duplicated())[0]
+        raise DataError(f"{path}: the {role} id {twice!r} is there twice", allowed="one row per id")
+    parts = [column]
+    if name is not None:
+        parts.append(table[name].cast(pl.String).alias("name"))
+    taken = {ids, name, "id", "name"}
+    parts += [table[other] for other in table.columns if other not in taken and not table[other].dtype.is_nested()]
+    return pl.DataFrame(parts)
+
+
+def _find(
+    path: Path, names: list[str], wanted: str | None, usual: tuple[str, ...], what: str, *, required: bool
+) -> str | None:
+    there = ", ".join(map(repr, names[:20]))
+    if wanted is not None:
+        if wanted not in names:
+            raise DataError(f"{path} has no column {wanted!r} for the {what}", allowed=there)
+        return wanted
+    plain = {name: name.replace("_", "").replace(" ", "").lower() for name in names}
+    for candidate in usual:
+        hits = [name for name in names if plain[name] == candidate]
+        if hits:
+            return hits[0]
+    if required:
+        raise DataError(f"{path} has no column that looks like the {what}", allowed=there)
+    return None
