@@ -1,7 +1,7 @@
 """Better negatives for implicit collaborative filtering.
 
-The names below are the whole surface that most users need; the parts live in `dtlns.data`, `dtlns.graph`, `dtlns.trees`,
-`dtlns.judges`, `dtlns.samplers`, `dtlns.models`, `dtlns.training` and `dtlns.evaluation`.
+The names below are the whole surface that most users need; the parts live in `dtlns.data`, `dtlns.graph`,
+`dtlns.trees`, `dtlns.judges`, `dtlns.samplers`, `dtlns.models`, `dtlns.training` and `dtlns.evaluation`.
 """
 
 from importlib.metadata import version as _version

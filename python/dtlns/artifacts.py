@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import resource
 import shutil
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,8 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 RUN_LOG = "run.json"
 UNCOVERED = frozenset({RUN_LOG, "metrics.jsonl"})  # times and hosts: they differ from run to run
+IfExists = Literal["error", "replace", "reuse"]
+log = logging.getLogger(__name__)
 _VERSIONED = ("dtlns", "numpy", "scipy", "polars", "scikit-learn", "torch")
 
 
@@ -160,6 +164,81 @@ def write_artifact(
         raise
 
 
+@dataclass(frozen=True)
+class Spec:
+    """What decides the content of an artefact: the same spec gives the same bytes.
+
+    Attributes:
+        kind: What the folder holds.
+        config: The resolved configuration, as plain JSON values, seed included.
+        inputs: Names and digests of the artefacts that it is made from.
+        train_digest: Digest of the training view that it is made from.
+    """
+
+    kind: str
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    train_digest: str | None = None
+
+    def describes(self, artifact: Artifact) -> bool:
+        """Tell whether an artefact that is there is what this spec would make."""
+        manifest = artifact.manifest
+        wanted = json.loads(_dump({"config": dict(self.config), "inputs": dict(self.inputs)}))
+        return bool(
+            manifest["config"] == wanted["config"]
+            and manifest["inputs"] == wanted["inputs"]
+            and manifest["train_view"] == self.train_digest
+        )
+
+
+def make_artifact(
+    path: Path,
+    spec: Spec,
+    body: Callable[[Path], None],
+    *,
+    if_exists: IfExists = "error",
+    facts: Mapping[str, Any] | None = None,
+) -> Artifact:
+    """Make an artefact, or take the one that is there when it is the same.
+
+    Args:
+        path: Where the folder shall be.
+        spec: What decides its content.
+        body: Writes the data files into the folder that it is given.
+        if_exists: `error`; `replace` it; or `reuse` it when it is whole and has the same spec, and replace
+            it otherwise.
+        facts: What else goes into `run.json`.
+
+    Returns:
+        The verified artefact.
+
+    Raises:
+        ArtifactError: Something is there and may not be replaced.
+    """
+    path = Path(path)
+    if if_exists == "reuse" and path.exists():
+        try:
+            found = open_artifact(path, spec.kind)
+        except ArtifactError as error:
+            log.warning("%s; making it again", error.what)
+        else:
+            if spec.describes(found):
+                log.info("%s: there and verified", path.name)
+                return found
+            log.info("%s: made with other settings or inputs; making it again", path.name)
+    with write_artifact(
+        path,
+        spec.kind,
+        config=spec.config,
+        inputs=spec.inputs,
+        train_digest=spec.train_digest,
+        facts=facts,
+        force=if_exists != "error",
+    ) as folder:
+        body(folder)
+    return open_artifact(path, spec.kind)
+
+
 def check_free(path: Path, *, force: bool = False) -> None:
     """Raise early when an artefact cannot be written to `path`.
 
@@ -207,7 +286,9 @@ def open_artifact(path: Path, kind: str) -> Artifact:
         found, schema, files = manifest["kind"], manifest["schema"], manifest["files"]
         _ = manifest["config"], manifest["inputs"], manifest["train_view"], files.items()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{manifest_file} is damaged ({error})", hint="make the artefact again") from error
+        raise ArtifactError(
+            f"{manifest_file} is damaged ({error})", hint="make the artefact again"
+        ) from error
     if found != kind:
         raise ArtifactError(f"{path} holds {found!r}", allowed=f"an artefact of kind {kind!r}")
     if schema != SCHEMA_VERSION:
@@ -221,7 +302,9 @@ def open_artifact(path: Path, kind: str) -> Artifact:
         if not file.is_file():
             raise ArtifactError(f"{file} is missing", hint="make the artefact again")
         if file_digest(file) != digest:
-            raise ArtifactError(f"{file} was changed or cut after it was written", hint="make the artefact again")
+            raise ArtifactError(
+                f"{file} was changed or cut after it was written", hint="make the artefact again"
+            )
     return Artifact(path, manifest)
 
 
@@ -272,6 +355,8 @@ def _run_facts(started: float) -> dict[str, Any]:
         "host": platform.node(),
         "python": platform.python_version(),
         "processors": os.cpu_count(),
+        # Results of PyTorch are bit-identical for one thread count only.
+        "torch_threads": sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None,
     }
 
 

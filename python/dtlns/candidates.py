@@ -35,7 +35,7 @@ class Candidates:
     @property
     def m(self) -> int:
         """Candidates per user, M."""
-        return self.items.shape[1]
+        return int(self.items.shape[1])
 
     def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return (users, items), each int64 [N], of the candidates that exist, by user and rank."""
@@ -92,9 +92,7 @@ def make_candidates(scorer: Scorer, train: TrainView, m: int = 20) -> Candidates
     scores = np.empty((train.n_users, m), dtype=np.float32)
     for start in range(0, train.n_users, USERS_PER_BATCH):
         users = np.arange(start, min(start + USERS_PER_BATCH, train.n_users), dtype=np.int64)
-        items[users], scores[users] = _core.top_k(
-            scorer.score(users), m, train.indptr, train.indices, users
-        )
+        items[users], scores[users] = _core.top_k(scorer.score(users), m, train.indptr, train.indices, users)
     return Candidates(items, scores)
 
 

@@ -42,9 +42,9 @@ class StructuralConfig(Settings):
 
     Attributes:
         dimensions: Eigenvectors kept.
-        power: Power of the eigenvalue by which each vector is scaled (diffusion maps); 0 is the published form.
-        unit_rows: Give each item's row unit length, as Ng, Jordan and Weiss (2001) do.
-        regularization: Multiple of the mean degree spread over all pairs of items.
+        power: Power of the eigenvalue by which each vector is scaled (diffusion maps); 0 is the published
+            form. unit_rows: Give each item's row unit length, as Ng, Jordan and Weiss (2001) do.
+            regularization: Multiple of the mean degree spread over all pairs of items.
     """
 
     dimensions: int = Field(32, ge=1, le=4096)
@@ -100,6 +100,19 @@ class SelectionConfig(Settings):
     scale: float = Field(8.0, gt=0.0, allow_inf_nan=False)
 
 
+DEFAULT_PRETRAIN = TrainConfig(
+    model=ModelConfig(name="lightgcn"),
+    sampler=SamplerConfig(name="uniform"),
+    epochs=40,
+    learning_rate=2e-3,
+)
+DEFAULT_TRAIN = TrainConfig(
+    model=ModelConfig(name="mf"),
+    sampler=SamplerConfig(name="mixgcf", multi_view=True),
+    false_negatives="weighted",
+)
+
+
 class RunConfig(Settings):
     """A whole run.
 
@@ -121,13 +134,13 @@ class RunConfig(Settings):
     data: str
     output: str | None = None
     split: SplitConfig = SplitConfig()
-    pretrain: TrainConfig = Field(default_factory=lambda: DEFAULT_PRETRAIN)
+    pretrain: TrainConfig = DEFAULT_PRETRAIN
     trees: TreesConfig = TreesConfig()
     candidates: int = Field(20, ge=1)
     judge: str = "prefix"
     calibration: CalibrationConfig = CalibrationConfig()
     selection: SelectionConfig = SelectionConfig()
-    train: TrainConfig = Field(default_factory=lambda: DEFAULT_TRAIN)
+    train: TrainConfig = DEFAULT_TRAIN
     top: tuple[int, ...] = (5, 10, 20, 30, 50)
 
     @model_validator(mode="after")
@@ -135,19 +148,6 @@ class RunConfig(Settings):
         if not self.top or min(self.top) < 1:
             raise ValueError("top needs at least one positive cut-off")
         return self
-
-
-DEFAULT_PRETRAIN = TrainConfig(
-    model=ModelConfig(name="lightgcn"),
-    sampler=SamplerConfig(name="uniform"),
-    epochs=40,
-    learning_rate=2e-3,
-)
-DEFAULT_TRAIN = TrainConfig(
-    model=ModelConfig(name="mf"),
-    sampler=SamplerConfig(name="mixgcf", multi_view=True),
-    false_negatives="weighted",
-)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

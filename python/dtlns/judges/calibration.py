@@ -1,8 +1,9 @@
 """From judge scores to `p_hidden`: the chance that a candidate is one of the positives that were hidden.
 
-A logistic regression with non-negative weights joins the score columns into one logit (more of any score never lowers
-the chance), and a centred isotonic regression (Oron and Flournoy 2017) bends that logit monotonically onto the observed
-rates. Everything that is reported was measured on users that the fit had not seen.
+A logistic regression with non-negative weights joins the score columns into one logit (more of any score
+never lowers the chance), and a centred isotonic regression (Oron and Flournoy 2017) bends that logit
+monotonically onto the observed rates. Everything that is reported was measured on users that the fit had not
+seen.
 """
 
 from __future__ import annotations
@@ -150,7 +151,8 @@ def measure(p_hidden: NDArray[np.floating], hidden: NDArray[np.bool_]) -> dict[s
         "auc": float(roc_auc_score(hidden, p_hidden)),
         "average_precision": float(average_precision_score(hidden, p_hidden)),
         "lift_at_top_1_percent": float(hidden[top].mean()) / base,
-        "calibration_error": sum(b["pairs"] * abs(b["predicted"] - b["observed"]) for b in bins) / len(hidden),
+        "calibration_error": sum(b["pairs"] * abs(b["predicted"] - b["observed"]) for b in bins)
+        / len(hidden),
         "reliability": bins,
     }
 
@@ -159,7 +161,9 @@ def _fit(columns: list[str], scores: NDArray[np.float32], hidden: NDArray[np.boo
     x = scores.astype(np.float64)
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
-        raise InputError(f"judge score {x[row, column]} in row {row}, column {columns[column]!r}", allowed="finite numbers")
+        raise InputError(
+            f"judge score {x[row, column]} in row {row}, column {columns[column]!r}", allowed="finite numbers"
+        )
     scale = np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
     weights, bias = _monotone_logistic(x / scale, hidden)
     weights = weights / scale
@@ -188,8 +192,9 @@ def _monotone_logistic(
 def _centred_isotonic(logit: NDArray[np.float64], hidden: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Knots of an isotonic fit over bins, each flat block drawn together into its centre.
 
-    Bins hold about twenty positives each, so that one lucky pair at the end does not become a certainty. Beyond the outer
-    centres the curve goes on along the logistic one, so that extreme scores keep their order.
+    Bins hold about twenty positives each, so that one lucky pair at the end does not become a certainty.
+    Beyond the outer centres the curve goes on along the logistic one, so that extreme scores keep their
+    order.
     """
     n_bins = int(np.clip(hidden.sum() // POSITIVES_PER_BIN, 2, MAX_BINS))
     order = np.argsort(logit, kind="stable")

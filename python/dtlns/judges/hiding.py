@@ -55,7 +55,9 @@ def hide_positives(
         order = np.lexsort((tie_break, -train.timestamps, users))
     else:
         order = np.lexsort((tie_break, users))
-    rank = np.arange(train.n_interactions) - train.indptr[:-1][users]  # position within the user, after sorting
+    rank = (
+        np.arange(train.n_interactions) - train.indptr[:-1][users]
+    )  # position within the user, after sorting
     hidden = np.zeros(train.n_interactions, dtype=np.bool_)
     hidden[order] = rank < counts[users]
     return hidden
@@ -85,4 +87,5 @@ def is_member(
     keys = rows * span + indices
     wanted = users * span + items
     at = np.searchsorted(keys, wanted)
-    return (items >= 0) & (keys[np.minimum(at, len(keys) - 1)] == wanted)
+    found: NDArray[np.bool_] = (items >= 0) & (keys[np.minimum(at, len(keys) - 1)] == wanted)
+    return found

@@ -1,9 +1,9 @@
 """The prefix judge: how deep, and how surprisingly deep, a candidate's code reaches into a history.
 
-The plain depth of the deepest shared prefix grows with the history, since more items mean more chances to share
-one. So each view's score is the surprise of that depth for this very user, in bits: -log2 of the share of the
-catalogue that reaches as deep into the same history. It is comparable between users of short and long histories, and
-between a pipeline with some positives hidden and the final one.
+The plain depth of the deepest shared prefix grows with the history, since more items mean more chances to
+share one. So each view's score is the surprise of that depth for this very user, in bits: -log2 of the share
+of the catalogue that reaches as deep into the same history. It is comparable between users of short and long
+histories, and between a pipeline with some positives hidden and the final one.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The stages: each reads artefacts, calls one pure function and writes one artefact. No stage reaches back."""
+"""The stages: each reads artefacts, calls one pure function and writes one artefact."""

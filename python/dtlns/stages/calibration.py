@@ -1,7 +1,7 @@
 """Calibration: hide some training positives, rebuild everything without them, and see what scores find them.
 
-Graph, pretrained model, trees and candidates are all made again from what stays visible, since each of them would
-otherwise have learnt from the positives that it is asked to find.
+Graph, pretrained model, trees and candidates are all made again from what stays visible, since each of them
+would otherwise have learnt from the positives that it is asked to find.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtlns.artifacts import Artifact, open_artifact, write_artifact, write_json
+from dtlns.artifacts import Artifact, IfExists, Spec, make_artifact, write_json
 from dtlns.candidates import make_candidates
 from dtlns.config import CalibrationConfig, TreesConfig
 from dtlns.data.views import TrainView
@@ -78,12 +78,12 @@ def rebuild(
     hidden = hide_positives(train, share, by, seed)
     visible = train.keep(~hidden)
     log.info("rebuilding the pipeline without %d hidden positives", int(hidden.sum()))
-    scorer, vectors = pretrain(visible, pretraining, device=device)
+    scorer = pretrain(visible, pretraining, device=device)
     made: dict[str, NDArray[np.floating]] = {}
     if "structural" in own_views:
         made["structural"] = tree_stage.structural_vectors(visible, trees)
     if "semantic" in own_views:
-        made["semantic"] = vectors
+        made["semantic"] = scorer.item_vectors
     built = tree_stage.build_views(made, train.n_items, trees)
     codes = {name: tree.codes for name, tree in built.items()} | external
     candidates = make_candidates(scorer, visible, m)
@@ -104,7 +104,7 @@ def write_calibration(
     settings: CalibrationConfig,
     *,
     device: str = "cpu",
-    force: bool = False,
+    if_exists: IfExists = "error",
 ) -> Artifact:
     """Calibrate a judge and write the artefact.
 
@@ -115,10 +115,11 @@ def write_calibration(
         judge_name: Entry point in the group `dtlns.judges`.
         settings: What is hidden.
         device: Where to train.
-        force: Replace what is there.
+        if_exists: What to do when something is there.
 
     Returns:
-        The artefact: `calibration.json` (the fitted map) and `measured.json` (what it is worth on users not fitted).
+        The artefact: `calibration.json` (the fitted map) and `measured.json` (what it is worth on users not
+        fitted).
     """
     check_same_train(candidates, trees)
     _, train = load_candidates(candidates)
@@ -126,9 +127,8 @@ def write_calibration(
     by = candidates.config["hide_by"] if settings.by == "auto" else settings.by
     config = settings.model_dump(mode="json") | {"by": by, "judge": judge_name}
     inputs = {"candidates": candidates.digest, "trees": trees.digest}
-    with write_artifact(
-        out, KIND, config=config, inputs=inputs, train_digest=candidates.train_digest, force=force
-    ) as folder:
+
+    def body(folder: Path) -> None:
         codes = tree_stage.load_codes(trees)
         external = trees.config["external_views"]
         rebuilt = rebuild(
@@ -151,7 +151,9 @@ def write_calibration(
         measured["score_means"] = dict(zip(columns, scores.mean(axis=0).tolist(), strict=True))
         write_json(folder / "calibration.json", calibration.to_json())
         write_json(folder / "measured.json", measured)
-    return open_artifact(out, KIND)
+
+    spec = Spec(KIND, config, inputs, candidates.train_digest)
+    return make_artifact(out, spec, body, if_exists=if_exists)
 
 
 def load_calibration(artifact: Artifact) -> tuple[Calibration, dict[str, Any]]:

@@ -1,14 +1,15 @@
-"""Candidates of all users, with the histories that they were made from, so that judging needs nothing else."""
+"""Candidates of all users, with the histories that they were made from: judging needs nothing else."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from dtlns.artifacts import Artifact, open_artifact, write_artifact
+from dtlns.artifacts import Artifact, IfExists, Spec, make_artifact
 from dtlns.candidates import Candidates, load_histories, make_candidates, save_histories
 from dtlns.data.views import TrainView
-from dtlns.models.registry import load_scorer
+from dtlns.stages.pretrain import load_pretrained
 from dtlns.training.settings import TrainConfig
 
 KIND = "candidates"
@@ -21,8 +22,8 @@ def write_candidates(
     m: int,
     *,
     hide_by: Literal["random", "latest"],
-    facts: dict[str, Any] | None = None,
-    force: bool = False,
+    facts: Mapping[str, Any] | None = None,
+    if_exists: IfExists = "error",
 ) -> Artifact:
     """Make the candidates and write the artefact.
 
@@ -33,20 +34,20 @@ def write_candidates(
         m: Candidates per user, M.
         hide_by: How the data set's own split holds out; calibration hides positives the same way.
         facts: For `run.json`.
-        force: Replace what is there.
+        if_exists: What to do when something is there.
 
     Returns:
         The artefact: `candidates.parquet` and `histories.safetensors`.
     """
     pretrained.check_train(train.digest)
     config = {"m": m, "n_users": train.n_users, "hide_by": hide_by, "pretrain": pretrained.config}
-    inputs = {"pretrained": pretrained.digest}
-    with write_artifact(
-        out, KIND, config=config, inputs=inputs, train_digest=train.digest, facts=facts, force=force
-    ) as folder:
-        make_candidates(load_scorer(pretrained.path), train, m).save(folder)
+
+    def body(folder: Path) -> None:
+        make_candidates(load_pretrained(pretrained), train, m).save(folder)
         save_histories(folder, train)
-    return open_artifact(out, KIND)
+
+    spec = Spec(KIND, config, {"pretrained": pretrained.digest}, train.digest)
+    return make_artifact(out, spec, body, if_exists=if_exists, facts=facts)
 
 
 def load_candidates(artifact: Artifact) -> tuple[Candidates, TrainView]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from dtlns.artifacts import Artifact, open_artifact, write_artifact, write_json
+from dtlns.artifacts import Artifact, IfExists, Spec, make_artifact, write_json
 from dtlns.config import SelectionConfig
 from dtlns.errors import ConfigError
 from dtlns.false_negatives import FalseNegatives
@@ -23,7 +23,7 @@ KIND = "judged"
 
 
 def write_judged(
-    out: Path, candidates: Artifact, trees: Artifact, calibration: Artifact, *, force: bool = False
+    out: Path, candidates: Artifact, trees: Artifact, calibration: Artifact, *, if_exists: IfExists = "error"
 ) -> Artifact:
     """Judge all candidates and write the artefact.
 
@@ -32,7 +32,7 @@ def write_judged(
         candidates: What to judge.
         trees: Codes of the same training view.
         calibration: Of the same judge, candidates and trees.
-        force: Replace what is there.
+        if_exists: What to do when something is there.
 
     Returns:
         The artefact: `judged.parquet` (user, item, rank, one column per score, p_hidden) and `summary.json`.
@@ -45,12 +45,12 @@ def write_judged(
     for name in ("candidates", "trees"):
         if calibration.manifest["inputs"][name] != inputs[name]:
             raise ConfigError(
-                f"{calibration.path} was made with other {name}", hint="run `dtlns calibrate` with the ones at hand"
+                f"{calibration.path} was made with other {name}",
+                hint="run `dtlns calibrate` with the ones at hand",
             )
     name = calibration.config["judge"]
-    with write_artifact(
-        out, KIND, config={"judge": name}, inputs=inputs, train_digest=candidates.train_digest, force=force
-    ) as folder:
+
+    def body(folder: Path) -> None:
         found, train = load_candidates(candidates)
         judge: Judge = load_plugin("dtlns.judges", name)()
         request = JudgeRequest(train, load_codes(trees), found)
@@ -69,7 +69,9 @@ def write_judged(
         )
         frame.write_parquet(folder / "judged.parquet", compression="zstd")
         write_json(folder / "summary.json", _summary(columns, scores, p_hidden, measured))
-    return open_artifact(out, KIND)
+
+    spec = Spec(KIND, {"judge": name}, inputs, candidates.train_digest)
+    return make_artifact(out, spec, body, if_exists=if_exists)
 
 
 def _summary(

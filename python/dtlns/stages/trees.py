@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtlns.artifacts import Artifact, load_arrays, open_artifact, save_arrays, write_artifact, write_json
+from dtlns.artifacts import Artifact, IfExists, Spec, load_arrays, make_artifact, save_arrays, write_json
 from dtlns.config import TreesConfig
 from dtlns.data.views import TrainView
 from dtlns.errors import InputError
 from dtlns.graph import jaccard_graph, laplacian_vectors
+from dtlns.stages.pretrain import load_pretrained
 from dtlns.trees import IndexTree, PathCodes, build_tree
 
 KIND = "trees"
-log = logging.getLogger(__name__)
 
 
 def structural_vectors(train: TrainView, settings: TreesConfig) -> NDArray[np.float32]:
@@ -67,8 +66,8 @@ def write_trees(
     semantic: Artifact | None,
     external: Mapping[str, NDArray[np.floating]] | None = None,
     item_names: Sequence[str] | None = None,
-    facts: dict[str, Any] | None = None,
-    force: bool = False,
+    facts: Mapping[str, Any] | None = None,
+    if_exists: IfExists = "error",
 ) -> Artifact:
     """Build the trees of all views and write the artefact.
 
@@ -80,7 +79,7 @@ def write_trees(
         external: Further views, float [I, D] by name; a view named here replaces a default one.
         item_names: [I], for the trees in text form.
         facts: For `run.json`.
-        force: Replace what is there.
+        if_exists: What to do when something is there.
 
     Returns:
         The artefact: for each view `NAME.safetensors` (tree and codes) and `NAME.txt` (for eyes), and
@@ -91,27 +90,26 @@ def write_trees(
     if semantic is not None:
         semantic.check_train(train.digest)
         inputs["pretrained"] = semantic.digest
+    own_views = default_views(semantic is not None, external)
     config = settings.model_dump(mode="json") | {
-        "views": [*default_views(semantic is not None, external), *external],
+        "views": [*own_views, *external],
         "external_views": list(external),
     }
-    with write_artifact(
-        out, KIND, config=config, inputs=inputs, train_digest=train.digest, facts=facts, force=force
-    ) as folder:
+
+    def body(folder: Path) -> None:
         vectors: dict[str, NDArray[np.floating]] = {}
-        for name in default_views(semantic is not None, external):
-            if name == "structural":
-                vectors[name] = structural_vectors(train, settings)
-            else:
-                assert semantic is not None
-                vectors[name] = load_arrays(semantic.path / "item_vectors.safetensors")["vectors"]
-        vectors.update(external)
-        trees = build_views(vectors, train.n_items, settings)
+        if "structural" in own_views:
+            vectors["structural"] = structural_vectors(train, settings)
+        if semantic is not None and "semantic" in own_views:
+            vectors["semantic"] = load_pretrained(semantic).item_vectors
+        trees = build_views(vectors | dict(external), train.n_items, settings)
         for name, tree in trees.items():
             save_arrays(folder / f"{name}.safetensors", tree.to_arrays())
             (folder / f"{name}.txt").write_text(tree.render(item_names), encoding="utf-8")
         write_json(folder / "stats.json", {name: tree.stats() for name, tree in trees.items()})
-    return open_artifact(out, KIND)
+
+    spec = Spec(KIND, config, inputs, train.digest)
+    return make_artifact(out, spec, body, if_exists=if_exists, facts=facts)
 
 
 def default_views(with_semantic: bool, external: Mapping[str, Any]) -> list[str]:
