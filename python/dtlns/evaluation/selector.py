@@ -1,0 +1,49 @@
+"""The one number that training may know of validation."""
+
+from __future__ import annotations
+
+from dtlns.data.views import TrainView, ValidView
+from dtlns.errors import ConfigError
+from dtlns.evaluation.metrics import METRICS
+from dtlns.evaluation.protocol import evaluate
+from dtlns.models.base import Scorer
+
+
+class Selector:
+    """Rates scorers on validation pairs and answers with one number, nothing else.
+
+    Args:
+        train: The training interactions, masked in the ranking.
+        valid: The validation pairs.
+        metric: Name and cut-off.
+
+    Raises:
+        ConfigError: The metric is unknown.
+
+    Example:
+        >>> Selector.parse("recall@20")
+        ('recall', 20)
+    """
+
+    def __init__(self, train: TrainView, valid: ValidView, metric: str = "recall@20") -> None:
+        self._train = train
+        self._valid = valid
+        self._metric, self._k = self.parse(metric)
+
+    @staticmethod
+    def parse(metric: str) -> tuple[str, int]:
+        """Split a name such as `ndcg@10` into the metric and its cut-off."""
+        name, _, k = metric.partition("@")
+        if name not in METRICS or not k.isdigit() or int(k) < 1:
+            raise ConfigError(f"unknown metric {metric!r}", allowed=f"{', '.join(METRICS)}, with @K")
+        return name, int(k)
+
+    @property
+    def name(self) -> str:
+        """What the number is called."""
+        return f"{self._metric}@{self._k}"
+
+    def __call__(self, scorer: Scorer) -> float:
+        """Rate a scorer: the metric's mean over the users with validation pairs."""
+        result = evaluate(scorer, self._train, self._valid, ks=(self._k,), metrics=(self._metric,))
+        return result.metrics[self.name]

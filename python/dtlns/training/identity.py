@@ -1,0 +1,55 @@
+"""What a training run is, for a checkpoint to be recognised by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from dtlns.data.views import TrainView
+from dtlns.false_negatives import FalseNegatives
+from dtlns.training.settings import TrainConfig
+from dtlns.trees import PathCodes
+
+if TYPE_CHECKING:
+    from dtlns.training.trainer import SelectorLike
+
+
+def run_identity(
+    train: TrainView,
+    settings: TrainConfig,
+    codes: Mapping[str, PathCodes],
+    false_negatives: FalseNegatives | None,
+    device: torch.device,
+    selector: SelectorLike | None,
+) -> dict[str, Any]:
+    """Name everything that a run's result depends on, as JSON values.
+
+    The selector counts by its name alone: its validation pairs stay unknown to training.
+
+    Args:
+        train: The training interactions.
+        settings: The run's settings.
+        codes: Path codes by view name.
+        false_negatives: Judged pairs, or None.
+        device: Where it runs; the type counts, not the number.
+        selector: The selector, or None.
+    """
+    return {
+        "train_view": train.digest,
+        "settings": settings.model_dump(mode="json"),
+        "views": {name: _codes_digest(view) for name, view in sorted(codes.items())},
+        "false_negatives": None if false_negatives is None else false_negatives.digest,
+        "device": device.type,
+        "selector": None if selector is None else selector.name,
+    }
+
+
+def _codes_digest(codes: PathCodes) -> str:
+    sha = hashlib.sha256(f"branching {codes.branching}\0".encode())
+    sha.update(np.ascontiguousarray(codes.packed).tobytes())
+    sha.update(np.ascontiguousarray(codes.depth).tobytes())
+    return sha.hexdigest()

@@ -1,0 +1,89 @@
+"""What a training run ends in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtlns.artifacts import write_json
+from dtlns.errors import ArtifactError, InputError
+from dtlns.models.base import Scorer
+from dtlns.models.embedding import EmbeddingScorer
+from dtlns.models.registry import load_scorer
+from dtlns.training.checkpoint import METRICS, write_metrics
+
+SUMMARY = "training.json"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A scorer and how it came to be.
+
+    Attributes:
+        scorer: Ranks items; of the best epoch where a selector chose it.
+        best_epoch: Epoch whose embeddings the scorer holds; 0 for a model without epochs.
+        epochs_run: Epochs that were run.
+        metric: Name of the selector's number, or None without a selector.
+        best_value: That number, or None.
+        history: One record per epoch: epoch, loss, and the selector's number where there is one.
+    """
+
+    scorer: Scorer
+    best_epoch: int = 0
+    epochs_run: int = 0
+    metric: str | None = None
+    best_value: float | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def user_vectors(self) -> NDArray[np.float32]:
+        """float32 [U, D], the final user embeddings of an embedding model."""
+        return self._embeddings().user_vectors
+
+    @property
+    def item_vectors(self) -> NDArray[np.float32]:
+        """float32 [I, D], the final item embeddings of an embedding model."""
+        return self._embeddings().item_vectors
+
+    def _embeddings(self) -> EmbeddingScorer:
+        if not isinstance(self.scorer, EmbeddingScorer):
+            raise InputError(
+                f"a {type(self.scorer).__name__} has no embeddings",
+                allowed="an embedding model: mf, lightgcn",
+            )
+        return self.scorer
+
+    def save(self, folder: Path) -> None:
+        """Write the scorer, `training.json` and `metrics.jsonl` into an existing folder."""
+        folder = Path(folder)
+        self.scorer.save(folder)
+        write_json(
+            folder / SUMMARY,
+            {
+                "best_epoch": self.best_epoch,
+                "epochs_run": self.epochs_run,
+                "metric": self.metric,
+                "best_value": self.best_value,
+            },
+        )
+        write_metrics(folder, self.history)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: A file is missing or damaged.
+        """
+        folder = Path(folder)
+        try:
+            summary = json.loads((folder / SUMMARY).read_bytes())
+            history = [json.loads(line) for line in (folder / METRICS).read_text("utf-8").splitlines()]
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{folder} holds no trained model ({error})") from error
+        return cls(scorer=load_scorer(folder), history=history, **summary)

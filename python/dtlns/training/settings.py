@@ -1,0 +1,84 @@
+"""What a training run is told: the model, the sampler and the loop, frozen and checked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Use = Literal["ignore", "exclude", "positive", "weighted"]
+
+_Weight = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ModelConfig(_Settings):
+    """Which model, and its shape.
+
+    Attributes:
+        name: Entry point in the group `dtlns.models`.
+        dimensions: Embedding size D (MF, LightGCN).
+        layers: Propagation layers (LightGCN).
+        neighbours: Most similar items kept per item (ItemKNN); None keeps all.
+        shrinkage: Added to the denominator of the cosine (ItemKNN).
+        options: Whatever else a third party's model reads.
+    """
+
+    name: str = "lightgcn"
+    dimensions: int = Field(64, ge=1, le=65536)
+    layers: int = Field(3, ge=0, le=64)
+    neighbours: int | None = Field(None, ge=1)
+    shrinkage: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class SamplerConfig(_Settings):
+    """Which negative sampler.
+
+    Attributes:
+        name: Entry point in the group `dtlns.samplers`.
+        candidates: Uniform unobserved items N among which a score-based sampler chooses.
+        multi_view: Add the path-code similarities of the views to the candidates' scores.
+        view_weights: Weight alpha by view name; the published values of DTL-NS on Amazon-sports.
+        options: Whatever else a third party's sampler reads.
+    """
+
+    name: str = "mixgcf"
+    candidates: int = Field(10, ge=1, le=65536)
+    multi_view: bool = False
+    view_weights: dict[str, _Weight] = Field(default_factory=lambda: {"structural": 0.1, "semantic": 0.3})
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrainConfig(_Settings):
+    """A whole training run; the defaults are the published ones of DTL-NS.
+
+    Attributes:
+        model: The model.
+        sampler: The negative sampler.
+        false_negatives: What is done with judged false negatives: `ignore` them, `exclude` them from the
+            negatives, or besides add them as `positive` (weight 1) or `weighted` (their own weight) pairs.
+        epochs: Upper bound with a selector, the exact number without one.
+        batch_size: Training pairs in a batch, B.
+        learning_rate: Step size of Adam.
+        l2: Weight of half the mean squared norm of the batch's layer-0 embeddings.
+        validate_every: Epochs between two validations (and checkpoints).
+        patience: Validations without a better value after which training stops.
+        interaction_weights: Multiply each pair's loss by the training view's own weights.
+        seed: Of everything random in the run.
+    """
+
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    sampler: SamplerConfig = Field(default_factory=SamplerConfig)
+    false_negatives: Use = "ignore"
+    epochs: int = Field(300, ge=1)
+    batch_size: int = Field(2048, ge=1)
+    learning_rate: float = Field(1e-3, gt=0.0, allow_inf_nan=False)
+    l2: float = Field(1e-4, ge=0.0, allow_inf_nan=False)
+    validate_every: int = Field(5, ge=1)
+    patience: int = Field(10, ge=1)
+    interaction_weights: bool = False
+    seed: int = Field(0, ge=0, lt=2**63)
