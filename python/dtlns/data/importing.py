@@ -122,7 +122,9 @@ def _entities(
         if ids.dtype == pl.String:
             table = table.with_columns(pl.col("id").cast(pl.String))
         else:
-            table = table.with_columns(pl.col("id").cast(pl.Int64, strict=False)).filter(pl.col("id").is_not_null())
+            table = table.with_columns(pl.col("id").cast(pl.Int64, strict=False)).filter(
+                pl.col("id").is_not_null()
+            )
     distinct = ids.unique()
     known = int(distinct.is_in(table["id"].implode()).sum())
     if not known:
@@ -149,5 +151,3 @@ def _beside(log: RawLog, role: str) -> Path | None:
 
 def _stem(source: Path) -> str:
     return source.resolve().name if source.is_dir() else source.stem
-
-

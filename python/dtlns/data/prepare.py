@@ -109,7 +109,9 @@ def _merge(frame: pl.DataFrame, notes: list[str]) -> tuple[pl.DataFrame, int]:
     frame = frame.sort("user", "item", "split", *columns, maintain_order=True)
     within = frame.group_by("user", "item", "split", maintain_order=True).agg([how[name] for name in columns])
     if repeated := frame.height - within.height:
-        weights = "weights summed" if "weight" in columns else "earliest time kept" if columns else "kept once"
+        weights = (
+            "weights summed" if "weight" in columns else "earliest time kept" if columns else "kept once"
+        )
         notes.append(f"{repeated:,} repeated rows merged ({weights})")
     rank = pl.col("split").replace_strict(_ORDER, return_dtype=pl.Int8)
     frame = within.sort(rank, maintain_order=True).unique(["user", "item"], keep="first", maintain_order=True)

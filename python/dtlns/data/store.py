@@ -80,7 +80,9 @@ def write_dataset(
             for table, data in tables.items()
         },
     }
-    with write_artifact(Path(path), KIND, config={"name": name, **config}, inputs=inputs, force=force) as folder:
+    with write_artifact(
+        Path(path), KIND, config={"name": name, **config}, inputs=inputs, force=force
+    ) as folder:
         for table, data in tables.items():
             # Fixed row groups and no statistics: bytes are a function of the rows alone.
             file = folder / f"{table}.parquet"

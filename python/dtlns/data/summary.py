@@ -36,7 +36,12 @@ def summary_text(facts: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -
     lines += ["", f"Split: {_split_words(how)}.", ""]
     if facts["notes"]:
         lines += ["## Notes", "", *[f"- {note}" for note in facts["notes"]], ""]
-    lines += ["## Most popular items in training", "", "| index | id | name | interactions |", "|---:|---|---|---:|"]
+    lines += [
+        "## Most popular items in training",
+        "",
+        "| index | id | name | interactions |",
+        "|---:|---|---|---:|",
+    ]
     counts = np.bincount(tables["train"]["item"].to_numpy(), minlength=items)
     named = tables["items"]["name"] if "name" in tables["items"].columns else None
     for index in np.argsort(-counts, kind="stable")[:10].tolist():
@@ -49,5 +54,7 @@ def summary_text(facts: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -
 def _split_words(how: Mapping[str, Any] | None) -> str:
     if how is None:
         return "none yet, all interactions are in train (`dtlns data split`)"
-    details = ", ".join(f"{key} {value}" for key, value in sorted(how.items()) if key != "by" and value is not None)
+    details = ", ".join(
+        f"{key} {value}" for key, value in sorted(how.items()) if key != "by" and value is not None
+    )
     return f"{how['by']}" + (f" ({details})" if details else "")

@@ -54,7 +54,9 @@ def resolve_columns(path: Path, names: Sequence[str], wanted: Mapping[str, str])
         usual = [name for name in names if name not in wanted.values() and _plain(name) in _USUAL[role]]
         if len(usual) > 1:
             both = " and ".join(repr(name) for name in usual)
-            raise DataError(f"{path}: the columns {both} could both be the {role}", hint=f"choose with --{role}")
+            raise DataError(
+                f"{path}: the columns {both} could both be the {role}", hint=f"choose with --{role}"
+            )
         if usual:
             found[role] = usual[0]
         elif role in ("user", "item"):
@@ -68,7 +70,9 @@ def resolve_columns(path: Path, names: Sequence[str], wanted: Mapping[str, str])
     return found
 
 
-def typed_frame(frame: pl.DataFrame, roles: Mapping[str, str], options: ReadOptions, where: Where) -> pl.DataFrame:
+def typed_frame(
+    frame: pl.DataFrame, roles: Mapping[str, str], options: ReadOptions, where: Where
+) -> pl.DataFrame:
     """Turn raw columns into the columns of a `RawLog`.
 
     Args:
@@ -186,7 +190,9 @@ def as_seconds(column: pl.Series, unit: TimeUnit, where: Where) -> pl.Series:
         if column.dtype.is_float() or column.null_count():
             numbers = as_numbers(column, "timestamp", where)
     else:
-        raise DataError(f"column {column.name!r} is of type {column.dtype}", allowed=f"timestamps of unit {unit}")
+        raise DataError(
+            f"column {column.name!r} is of type {column.dtype}", allowed=f"timestamps of unit {unit}"
+        )
     low, high = _extremes(numbers)
     if unit == "auto":
         band = [sum(bound <= value for _, bound, _ in _TIME_BANDS) for value in (low, high)]
@@ -216,16 +222,24 @@ def _extremes(numbers: pl.Series) -> tuple[float, float]:
 def _from_iso(column: pl.Series, where: Where) -> pl.Series:
     text = column.str.strip_chars()
     utc = pl.Datetime("us", "UTC")
-    readings = [text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False)]
+    readings = [
+        text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False)
+    ]
     readings += [
         text.str.to_datetime(form, time_unit="us", strict=False).dt.replace_time_zone("UTC").cast(utc)
         for form in _ISO_FORMATS
     ]
-    readings.append(text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+    readings.append(
+        text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    )
     zoned = text.str.replace(" ", "T", literal=True)
-    readings.append(zoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False))
+    readings.append(
+        zoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False)
+    )
     names = [f"r{i}" for i in range(len(readings))]
-    table = pl.DataFrame([reading.cast(utc).alias(name) for reading, name in zip(readings, names, strict=True)])
+    table = pl.DataFrame(
+        [reading.cast(utc).alias(name) for reading, name in zip(readings, names, strict=True)]
+    )
     time = table.select(pl.coalesce(names)).to_series()
     _refuse(column, time.is_null(), "timestamp", "ISO 8601, such as 2016-10-17T12:30:00Z", where)
     return time.dt.epoch("s").cast(pl.Int64).alias("timestamp")

@@ -134,6 +134,8 @@ def _explain_ragged(path: Path, separator: str, width: int) -> None:
             for row in reader:
                 if len(row) != width:
                     shown = "is blank" if not row else f"has {len(row)} fields"
-                    raise DataError(f"{path}, line {reader.line_num} {shown}", allowed=f"{width} fields in every row")
+                    raise DataError(
+                        f"{path}, line {reader.line_num} {shown}", allowed=f"{width} fields in every row"
+                    )
         except csv.Error as error:
             raise DataError(f"{path}, line {reader.line_num}: {error}") from error

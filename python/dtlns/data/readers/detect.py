@@ -91,12 +91,16 @@ def detect_format(path: Path) -> str:
         )
     if lines and any(separator in lines[0] for separator in "\t,;|"):
         return "csv"
-    raise DataError(f"the format of {path} is not recognised", allowed=", ".join(READERS), hint="name it with --format")
+    raise DataError(
+        f"the format of {path} is not recognised", allowed=", ".join(READERS), hint="name it with --format"
+    )
 
 
 def _detect_folder(path: Path) -> str:
     if (path / "manifest.json").is_file():
-        raise DataError(f"{path} is a folder that dtlns wrote", hint="use it as it is, or `dtlns data split` it")
+        raise DataError(
+            f"{path} is a folder that dtlns wrote", hint="use it as it is, or `dtlns data split` it"
+        )
     if any(path.glob("*.inter")):
         return "recbole"
     train = path / "train.txt"

@@ -13,7 +13,9 @@ from dtlns.errors import DataError
 MAX_LINE = 1 << 26  # one user's whole history may stand on one line
 
 
-def integer_lines(path: Path, *, max_line: int = MAX_LINE) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def integer_lines(
+    path: Path, *, max_line: int = MAX_LINE
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Read every integer of a text file and where the lines begin.
 
     Args:

@@ -45,7 +45,9 @@ def parquet_table(path: Path) -> pl.DataFrame:
     with path.open("rb") as stream:
         magic = stream.read(4)
     if magic != b"PAR1":
-        raise DataError(f"{path} is not a Parquet file (it starts with {magic!r})", hint="choose another --format")
+        raise DataError(
+            f"{path} is not a Parquet file (it starts with {magic!r})", hint="choose another --format"
+        )
     try:
         table = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError, pl.exceptions.PanicException) as error:

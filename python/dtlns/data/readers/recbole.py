@@ -64,13 +64,16 @@ def _interaction_files(path: Path) -> dict[str, Path]:
     if not path.exists():
         raise DataError(f"{path} does not exist")
     found = sorted(path.glob("*.inter"))
-    by_split = {
-        split: [file for file in found if file.name.endswith(f".{split}.inter")] for split in SPLITS
-    }
+    by_split = {split: [file for file in found if file.name.endswith(f".{split}.inter")] for split in SPLITS}
     plain = [file for file in found if not any(file in group for group in by_split.values())]
     if len(plain) == 1 and not any(by_split.values()):
         return {"": plain[0]}
-    if not plain and len(by_split["train"]) == 1 and len(by_split["test"]) == 1 and len(by_split["valid"]) <= 1:
+    if (
+        not plain
+        and len(by_split["train"]) == 1
+        and len(by_split["test"]) == 1
+        and len(by_split["valid"]) <= 1
+    ):
         return {split: group[0] for split, group in by_split.items() if group}
     names = ", ".join(file.name for file in found[:6]) or "none"
     raise DataError(

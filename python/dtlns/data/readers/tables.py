@@ -12,13 +12,26 @@ from dtlns.data.readers.parquet import parquet_table
 from dtlns.errors import DataError
 
 _IDS = {
-    "item": ("id", "item", "itemid", "iid", "movieid", "productid", "asin", "parentasin", "bookid", "trackid"),
+    "item": (
+        "id",
+        "item",
+        "itemid",
+        "iid",
+        "movieid",
+        "productid",
+        "asin",
+        "parentasin",
+        "bookid",
+        "trackid",
+    ),
     "user": ("id", "user", "userid", "uid", "reviewerid", "customerid", "visitorid"),
 }
 _NAMES = ("name", "title", "itemname", "movietitle", "producttitle", "booktitle", "itemtitle", "username")
 
 
-def read_table(path: Path, role: str, *, id_column: str | None = None, name_column: str | None = None) -> pl.DataFrame:
+def read_table(
+    path: Path, role: str, *, id_column: str | None = None, name_column: str | None = None
+) -> pl.DataFrame:
     """Read a table of users or items from CSV, TSV, Parquet or a RecBole `.item`/`.user` file.
 
     Args:
@@ -51,7 +64,9 @@ def read_table(path: Path, role: str, *, id_column: str | None = None, name_colu
     if name is not None:
         parts.append(table[name].cast(pl.String).alias("name"))
     taken = {ids, name, "id", "name"}
-    parts += [table[other] for other in table.columns if other not in taken and not table[other].dtype.is_nested()]
+    parts += [
+        table[other] for other in table.columns if other not in taken and not table[other].dtype.is_nested()
+    ]
     return pl.DataFrame(parts)
 
 
