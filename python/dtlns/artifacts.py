@@ -33,7 +33,6 @@ from dtlns.errors import ArtifactError, LeakageError
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 RUN_LOG = "run.json"
-UNCOVERED = frozenset({RUN_LOG, "metrics.jsonl"})  # times and hosts: they differ from run to run
 IfExists = Literal["error", "replace", "reuse"]
 log = logging.getLogger(__name__)
 _VERSIONED = ("dtlns", "numpy", "scipy", "polars", "scikit-learn", "torch")
@@ -112,8 +111,7 @@ def write_artifact(
     """Write an artefact folder so that it is there whole or not at all.
 
     The body writes its files into the folder that it is given. When it ends, files are hashed, the manifest
-    is written, everything is synced and the folder gets its name. When it fails, nothing is left. Files named
-    in `UNCOVERED` may differ from run to run and are not hashed.
+    is written, everything is synced and the folder gets its name. When it fails, nothing is left.
 
     Args:
         path: Where the folder shall be.
@@ -149,7 +147,7 @@ def write_artifact(
             "files": {
                 str(file.relative_to(partial)): file_digest(file)
                 for file in sorted(partial.rglob("*"))
-                if file.is_file() and file.name not in UNCOVERED
+                if file.is_file()
             },
         }
         (partial / MANIFEST).write_bytes(_dump(manifest))

@@ -91,8 +91,14 @@ def make_candidates(scorer: Scorer, train: TrainView, m: int = 20) -> Candidates
     items = np.empty((train.n_users, m), dtype=np.int64)
     scores = np.empty((train.n_users, m), dtype=np.float32)
     for start in range(0, train.n_users, USERS_PER_BATCH):
-        users = np.arange(start, min(start + USERS_PER_BATCH, train.n_users), dtype=np.int64)
-        items[users], scores[users] = _core.top_k(scorer.score(users), m, train.indptr, train.indices, users)
+        stop = min(start + USERS_PER_BATCH, train.n_users)
+        offsets = train.indptr[start : stop + 1]
+        items[start:stop], scores[start:stop] = _core.top_k(
+            scorer.score(np.arange(start, stop, dtype=np.int64)),
+            m,
+            offsets - offsets[0],
+            train.indices[offsets[0] : offsets[-1]],
+        )
     return Candidates(items, scores)
 
 

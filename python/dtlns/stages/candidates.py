@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dtlns.artifacts import Artifact, IfExists, Spec, make_artifact
 from dtlns.candidates import Candidates, load_histories, make_candidates, save_histories
+from dtlns.data.dataset import Dataset
 from dtlns.data.views import TrainView
+from dtlns.judges.hiding import HideRule
 from dtlns.stages.pretrain import load_pretrained
 from dtlns.training.settings import TrainConfig
 
@@ -21,7 +23,7 @@ def write_candidates(
     pretrained: Artifact,
     m: int,
     *,
-    hide_by: Literal["random", "latest"],
+    hide_by: HideRule,
     facts: Mapping[str, Any] | None = None,
     if_exists: IfExists = "error",
 ) -> Artifact:
@@ -48,6 +50,12 @@ def write_candidates(
 
     spec = Spec(KIND, config, {"pretrained": pretrained.digest}, train.digest)
     return make_artifact(out, spec, body, if_exists=if_exists, facts=facts)
+
+
+def hide_rule(data: Dataset) -> HideRule:
+    """Return how calibration should hide positives so that it resembles the data set's own split."""
+    in_time = data.split is not None and data.split.get("by") in ("time", "last-out")
+    return "latest" if in_time and data.train.timestamps is not None else "random"
 
 
 def load_candidates(artifact: Artifact) -> tuple[Candidates, TrainView]:

@@ -1,0 +1,150 @@
+"""`dtlns build-trees`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from dtlns.artifacts import open_artifact
+from dtlns.cli import options
+from dtlns.config import DEFAULT_PRETRAIN, PUBLISHED_TREES, TreesConfig, checked
+from dtlns.data.dataset import Dataset, load_dataset
+from dtlns.errors import DataError
+from dtlns.stages.pretrain import KIND as PRETRAINED
+from dtlns.stages.pretrain import write_pretrained
+from dtlns.stages.trees import write_trees
+
+
+@click.command("build-trees")
+@click.argument("dataset", type=options.FOLDER)
+@options.output
+@click.option(
+    "--pretrained",
+    type=options.FOLDER,
+    help="From `dtlns pretrain`. Without it, one is trained and kept in OUTPUT-pretrained.",
+)
+@click.option(
+    "--view",
+    "views",
+    multiple=True,
+    metavar="NAME=VECTORS",
+    help="A further view: float array [items, D] as .npy, rows as in items.parquet.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(["default", "published"]),
+    default="default",
+    show_default=True,
+    help="published: raw Laplacian vectors, as in arXiv 2602.18249.",
+)
+@click.option("--branching", type=int, default=4, show_default=True, help="Children of a node.")
+@click.option("--max-leaf-size", type=int, default=30, show_default=True, help="Most items in a leaf.")
+@click.option(
+    "--show", metavar="VIEW", help="Print this view's tree, with item names where the data has them."
+)
+@click.option(
+    "--show-depth", type=click.IntRange(min=0), default=3, show_default=True, help="Levels to print."
+)
+@options.seed
+@options.device
+@options.as_json
+@options.force
+def command(
+    dataset: Path,
+    out: Path,
+    pretrained: Path | None,
+    views: tuple[str, ...],
+    preset: str,
+    branching: int,
+    max_leaf_size: int,
+    show: str | None,
+    show_depth: int,
+    seed: int,
+    device: str,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Build the index trees of DATASET's items and give every item its path codes.
+
+    Prints depth, leaf and balance statistics. OUTPUT holds each tree for machines and as text for eyes.
+    """
+    options.log_to_stderr()
+    base = PUBLISHED_TREES if preset == "published" else TreesConfig()
+    values = base.model_dump() | {"branching": branching, "max_leaf_size": max_leaf_size, "seed": seed}
+    settings = checked(TreesConfig, values, "command line")
+    data = load_dataset(dataset)
+    external = dict(_read_view(view, data.train.n_items) for view in views)
+    semantic = None
+    if pretrained is not None:
+        semantic = open_artifact(pretrained, PRETRAINED)
+    elif "semantic" not in external:
+        beside = out.with_name(out.name + "-pretrained")
+        facts = options.where(dataset, beside)
+        semantic = write_pretrained(
+            beside, data.train, DEFAULT_PRETRAIN, facts=facts, device=device, if_exists="reuse"
+        )
+    artifact = write_trees(
+        out,
+        data.train,
+        settings,
+        semantic=semantic,
+        external=external,
+        item_names=item_names(data),
+        facts=options.where(dataset, out),
+        if_exists=options.if_exists(force),
+    )
+    if show is not None and show not in artifact.config["views"]:
+        raise click.UsageError(f"--show {show!r}: the views are {', '.join(artifact.config['views'])}")
+    stats = json.loads((out / "stats.json").read_bytes())
+    options.emit(stats, as_json, lambda: _table(stats))
+    if show is not None:
+        from dtlns.stages.trees import load_trees
+
+        click.echo(load_trees(artifact)[show].render(item_names(data), max_depth=show_depth))
+
+
+def item_names(data: Dataset) -> list[str]:
+    """Return what to call each training item: its name where the data has one, else its id."""
+    items = data.items.head(data.n_train_items)
+    column = "name" if "name" in items.columns else "id"
+    return [str(name) for name in items[column].to_list()]
+
+
+def _read_view(text: str, n_items: int) -> tuple[str, NDArray[np.floating[Any]]]:
+    name, equals, file = text.partition("=")
+    if not equals or not name or not file:
+        raise click.UsageError(f"--view {text!r}: write NAME=FILE, such as images=vectors.npy")
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise click.UsageError(f"--view {text!r}: a name has letters, digits, - and _ only")
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{file} cannot be read as an array ({error})", allowed="a .npy file") from error
+    if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.floating):
+        raise DataError(
+            f"{file} does not hold one array of floating-point numbers",
+            allowed=f"float [{n_items}, D] as saved by numpy.save",
+        )
+    return name, array
+
+
+def _table(stats: dict[str, dict[str, Any]]) -> str:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("view")
+    columns = [name for name, value in next(iter(stats.values())).items() if np.isscalar(value)]
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="right")
+    for view, values in stats.items():
+        cells = [f"{values[c]:.2f}" if isinstance(values[c], float) else str(values[c]) for c in columns]
+        table.add_row(view, *cells)
+    console = Console(width=140)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().rstrip()

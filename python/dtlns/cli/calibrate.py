@@ -1,0 +1,83 @@
+"""`dtlns calibrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dtlns.artifacts import open_artifact
+from dtlns.cli import options
+from dtlns.config import CalibrationConfig, checked
+from dtlns.stages.calibration import load_calibration, write_calibration
+from dtlns.stages.candidates import KIND as CANDIDATES
+from dtlns.stages.trees import KIND as TREES
+
+
+@click.command("calibrate")
+@click.argument("candidates", type=options.FOLDER)
+@options.output
+@click.option("--trees", type=options.FOLDER, required=True, help="From `dtlns build-trees`.")
+@click.option("--judge", default="prefix", show_default=True, help="Judge.")
+@click.option("--share", type=float, default=0.1, show_default=True, help="Share of each history to hide.")
+@click.option(
+    "--hide",
+    "by",
+    type=click.Choice(["auto", "random", "latest"]),
+    default="auto",
+    show_default=True,
+    help="Which interactions to hide; auto follows the data set's own split.",
+)
+@options.seed
+@options.device
+@options.as_json
+@options.force
+def command(
+    candidates: Path,
+    out: Path,
+    trees: Path,
+    judge: str,
+    share: float,
+    by: str,
+    seed: int,
+    device: str,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Learn what a judge's scores are worth: the chance that a candidate is a positive that was hidden.
+
+    Hides a share of each user's training interactions, rebuilds the pipeline behind CANDIDATES without them,
+    and measures the fit on users that it has not seen.
+    """
+    options.log_to_stderr()
+    settings = checked(CalibrationConfig, {"share": share, "by": by, "seed": seed}, "command line")
+    artifact = write_calibration(
+        out,
+        open_artifact(candidates, CANDIDATES),
+        open_artifact(trees, TREES),
+        judge,
+        settings,
+        device=device,
+        if_exists=options.if_exists(force),
+    )
+    calibration, measured = load_calibration(artifact)
+    options.emit(measured, as_json, lambda: describe(measured, calibration.to_json()))
+
+
+def describe(measured: dict[str, Any], fitted: dict[str, Any]) -> str:
+    """Say in words what a calibration found."""
+    weights = ", ".join(f"{c} {w:.3f}" for c, w in zip(fitted["columns"], fitted["weights"], strict=True))
+    lines = [
+        f"{measured['hidden_positives']} of {measured['hidden_interactions']} hidden positives are among "
+        f"{measured['pairs']} candidates: base rate {measured['base_rate']:.4f}",
+        "on users that the fit has not seen:",
+        f"  AUC                    {measured['auc']:.3f}",
+        f"  average precision      {measured['average_precision']:.4f}",
+        f"  lift in the top 1 %    {measured['lift_at_top_1_percent']:.2f}",
+        f"  calibration error      {measured['calibration_error']:.5f}",
+        "  predicted → observed   "
+        + ", ".join(f"{b['predicted']:.4f} → {b['observed']:.4f}" for b in measured["reliability"]),
+        f"weights per bit of surprise: {weights}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,55 @@
+"""Options and outputs that several commands share."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+output = click.option("-o", "--output", "out", type=FOLDER, required=True, help="Folder to write.")
+force = click.option("--force", is_flag=True, help="Replace an artefact that is there.")
+seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+device = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to train; auto takes a GPU when there is one.",
+)
+
+
+def log_to_stderr() -> None:
+    """Send the package's log lines to stderr; stdout is for data."""
+    handler = RichHandler(
+        console=Console(stderr=True), show_time=False, show_level=False, show_path=False, markup=False
+    )
+    logger = logging.getLogger("dtlns")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def emit(value: Any, as_json: bool, human: Callable[[], str]) -> None:
+    """Print a result: JSON for machines, or text for people."""
+    click.echo(json.dumps(value, indent=2, sort_keys=True) if as_json else human())
+
+
+def where(dataset: Path, out: Path) -> dict[str, str]:
+    """Return the fact for `run.json` that leads from an output folder back to its data set."""
+    return {"dataset": os.path.relpath(dataset.resolve(), out.resolve())}
+
+
+def if_exists(force: bool) -> Any:
+    """Translate `--force`."""
+    return "replace" if force else "error"

@@ -1,0 +1,46 @@
+"""`dtlns pretrain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dtlns.cli import options
+from dtlns.cli.fit_options import loop_options, settings_from
+from dtlns.config import DEFAULT_PRETRAIN
+from dtlns.data.dataset import load_dataset
+from dtlns.stages.pretrain import write_pretrained
+
+
+@click.command("pretrain")
+@click.argument("dataset", type=options.FOLDER)
+@options.output
+@click.option("--model", "model__name", default=DEFAULT_PRETRAIN.model.name, show_default=True, help="Model.")
+@click.option(
+    "--sampler",
+    "sampler__name",
+    default=DEFAULT_PRETRAIN.sampler.name,
+    show_default=True,
+    help="Negative sampler.",
+)
+@loop_options(DEFAULT_PRETRAIN)
+@options.device
+@options.force
+def command(dataset: Path, out: Path, device: str, force: bool, **fit: Any) -> None:
+    """Train a model on DATASET's training split, for the semantic tree and for candidates.
+
+    It never sees validation or test pairs, and so trains for exactly --epochs epochs.
+    """
+    options.log_to_stderr()
+    settings = settings_from(DEFAULT_PRETRAIN, fit)
+    write_pretrained(
+        out,
+        load_dataset(dataset).train,
+        settings,
+        facts=options.where(dataset, out),
+        device=device,
+        if_exists=options.if_exists(force),
+    )
+    click.echo(str(out))

@@ -1,0 +1,112 @@
+"""`dtlns train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dtlns.artifacts import open_artifact
+from dtlns.cli import options
+from dtlns.cli.fit_options import loop_options, settings_from
+from dtlns.config import SelectionConfig, checked
+from dtlns.data.dataset import load_dataset
+from dtlns.stages.judging import KIND as JUDGED
+from dtlns.stages.training import write_model
+from dtlns.stages.trees import KIND as TREES
+from dtlns.training.progress import stderr_progress
+from dtlns.training.result import TrainedModel
+from dtlns.training.settings import SamplerConfig, TrainConfig
+
+DEFAULTS = TrainConfig(sampler=SamplerConfig(name="mixgcf"))
+
+
+@click.command("train")
+@click.argument("dataset", type=options.FOLDER)
+@options.output
+@click.option("--model", "model__name", default="lightgcn", show_default=True, help="Model.")
+@click.option("--sampler", "sampler__name", default="mixgcf", show_default=True, help="Negative sampler.")
+@click.option("--multi-view", "sampler__multi_view", is_flag=True, help="Prefer negatives near the positive.")
+@click.option("--trees", type=options.FOLDER, help="From `dtlns build-trees`; needed for --multi-view.")
+@click.option(
+    "--view-weight",
+    "view_weights",
+    multiple=True,
+    metavar="NAME=WEIGHT",
+    help="Weight of a view in --multi-view.  [default: structural=0.1, semantic=0.3]",
+)
+@click.option("--false-negatives", "judged", type=options.FOLDER, help="From `dtlns judge`.")
+@click.option(
+    "--use",
+    type=click.Choice(["ignore", "exclude", "positive", "weighted"]),
+    help="What false negatives do: leave the negatives, or become positives.  [default: weighted if given]",
+)
+@click.option(
+    "--share", type=float, default=0.25, show_default=True, help="Best share of judged pairs to use."
+)
+@click.option(
+    "--scale", type=float, default=8.0, show_default=True, help="Weight = min(1, scale · p_hidden)."
+)
+@loop_options(DEFAULTS)
+@click.option(
+    "--validate-every", type=int, default=DEFAULTS.validate_every, show_default=True, help="Epochs."
+)
+@click.option(
+    "--patience",
+    type=int,
+    default=DEFAULTS.patience,
+    show_default=True,
+    help="Validations without a better Recall@20 after which to stop.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
+@options.device
+@options.force
+def command(
+    dataset: Path,
+    out: Path,
+    trees: Path | None,
+    view_weights: tuple[str, ...],
+    judged: Path | None,
+    use: str | None,
+    share: float,
+    scale: float,
+    resume: bool,
+    device: str,
+    force: bool,
+    **fit: Any,
+) -> None:
+    """Train a model on DATASET; its validation split, where there is one, chooses the epoch."""
+    options.log_to_stderr()
+    if view_weights:
+        fit["sampler__view_weights"] = dict(_weight(text) for text in view_weights)
+    fit["false_negatives"] = use or ("weighted" if judged is not None else "ignore")
+    settings = settings_from(DEFAULTS, fit)
+    artifact = write_model(
+        out,
+        load_dataset(dataset),
+        settings,
+        trees=None if trees is None else open_artifact(trees, TREES),
+        judged=None if judged is None else open_artifact(judged, JUDGED),
+        selection=checked(SelectionConfig, {"share": share, "scale": scale}, "command line"),
+        facts=options.where(dataset, out),
+        device=device,
+        if_exists=options.if_exists(force),
+        resume=resume,
+        progress=stderr_progress(),
+    )
+    model = TrainedModel.load(artifact.path)
+    if model.metric is not None and model.best_value is not None:
+        click.echo(f"{out}: validation {model.metric} {model.best_value:.4f} at epoch {model.best_epoch}")
+    else:
+        click.echo(f"{out}: {model.epochs_run} epochs, no validation")
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, equals, value = text.partition("=")
+    try:
+        if equals and name:
+            return name, float(value)
+    except ValueError:
+        pass
+    raise click.UsageError(f"--view-weight {text!r}: write NAME=WEIGHT, such as structural=0.1")

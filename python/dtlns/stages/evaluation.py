@@ -1,0 +1,86 @@
+"""Evaluation of a trained model: the only place where test pairs are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dtlns.artifacts import Artifact, open_artifact
+from dtlns.data.dataset import Dataset, load_dataset
+from dtlns.errors import ArtifactError, DataError
+from dtlns.evaluation.protocol import DEFAULT_KS, evaluate, report
+from dtlns.models.registry import load_scorer
+from dtlns.stages.training import KIND as MODEL
+
+
+def evaluate_model(
+    model: Artifact, data: Dataset, *, ks: Sequence[int] = DEFAULT_KS, mask_valid: bool = False
+) -> dict[str, Any]:
+    """Measure a model on the validation and test pairs of its data set.
+
+    Args:
+        model: A model artefact.
+        data: The data set that it was trained on.
+        ks: Cut-offs K.
+        mask_valid: On test, mask validation pairs too.
+
+    Returns:
+        JSON values: protocol, what was masked, counts, metrics by split, and what the model is.
+
+    Raises:
+        LeakageError: The model was trained on another training split.
+        DataError: The data set has no held-out pairs.
+    """
+    model.check_train(data.train.digest)
+    valid, test = data.valid, data.test
+    if valid is None and test is None:
+        raise DataError(
+            f"{data.path} has no validation and no test pairs", hint="make them with `dtlns data split`"
+        )
+    if mask_valid and valid is None:
+        raise DataError(f"{data.path} has no validation pairs to mask")
+    scorer = load_scorer(model.path)
+    results = report(
+        valid=None if valid is None else evaluate(scorer, data.train, valid, ks=ks),
+        test=None
+        if test is None
+        else evaluate(scorer, data.train, test, ks=ks, also_mask=valid if mask_valid else None),
+    )
+    config = model.config
+    return results | {
+        "model": config["model"]["name"],
+        "sampler": config["sampler"]["name"],
+        "multi_view": config["sampler"]["multi_view"],
+        "false_negatives": config["false_negatives"],
+        "external_views": config.get("external_views", []),
+        "seed": config["seed"],
+    }
+
+
+def open_model(path: Path) -> Artifact:
+    """Open a model folder, or the model that a `dtlns run` folder names as its result."""
+    return open_artifact(chosen_model(path) or path, MODEL)
+
+
+def chosen_model(run: Path) -> Path | None:
+    """Return the folder of the model that a `dtlns run` chose on validation, or None for another folder."""
+    pointer = run / "chosen"
+    return run / "models" / pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
+
+
+def find_dataset(model: Artifact, given: Path | None = None) -> Dataset:
+    """Open the data set of a model: the one given, or the one that it remembers.
+
+    Raises:
+        ArtifactError: Neither is there.
+    """
+    if given is not None:
+        return load_dataset(given)
+    remembered = (model.path / str(model.facts.get("dataset", ""))).resolve()
+    if not remembered.is_dir() or remembered == model.path.resolve():
+        raise ArtifactError(
+            f"the data set of {model.path} is not at {remembered} any more",
+            hint="name it with --data DATASET",
+        )
+    return load_dataset(remembered)

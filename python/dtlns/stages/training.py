@@ -1,0 +1,112 @@
+"""Training: the final model, the only stage that is told anything about validation, and that as one number."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dtlns.artifacts import Artifact, IfExists, Spec, check_free, make_artifact
+from dtlns.config import SelectionConfig
+from dtlns.data.dataset import Dataset
+from dtlns.errors import ArtifactError, ConfigError
+from dtlns.evaluation.selector import Selector
+from dtlns.stages.judging import select_false_negatives
+from dtlns.stages.trees import load_codes
+from dtlns.training.checkpoint import CHECKPOINT
+from dtlns.training.progress import Progress
+from dtlns.training.settings import TrainConfig
+from dtlns.training.trainer import train as fit
+
+KIND = "model"
+
+
+def write_model(
+    out: Path,
+    data: Dataset,
+    settings: TrainConfig,
+    *,
+    trees: Artifact | None = None,
+    judged: Artifact | None = None,
+    selection: SelectionConfig | None = None,
+    facts: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    if_exists: IfExists = "error",
+    resume: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Artifact:
+    """Train a model and write the artefact.
+
+    Args:
+        out: Where. While training runs, a checkpoint is in `OUT.checkpoint` beside it.
+        data: The data set; a validation split chooses the epoch, without one exactly `epochs` are run.
+        settings: Model, sampler and loop.
+        trees: Needed for multi-view negatives.
+        judged: Needed for every use of false negatives but `ignore`.
+        selection: Which judged candidates count, and how much.
+        facts: For `run.json`.
+        device: Where to train.
+        if_exists: What to do when something is there.
+        resume: Go on from the checkpoint of an interrupted run.
+        progress: Called after each epoch.
+
+    Returns:
+        The artefact, which holds the scorer, `training.json` and `metrics.jsonl`.
+
+    Raises:
+        ConfigError: What the settings need was not given.
+        ArtifactError: A checkpoint is there and `resume` is false, or something else is in the way.
+    """
+    train = data.train
+    use = settings.false_negatives
+    if settings.sampler.multi_view and trees is None:
+        raise ConfigError("multi-view negatives need trees", hint="give --trees, made by `dtlns build-trees`")
+    if use != "ignore" and judged is None:
+        raise ConfigError(
+            f"false negatives shall be used as {use!r}, but none were given",
+            hint="give --false-negatives, made by `dtlns judge`",
+        )
+    selection = selection or SelectionConfig()
+    config: dict[str, Any] = settings.model_dump(mode="json")
+    inputs = {}
+    if trees is not None and settings.sampler.multi_view:
+        trees.check_train(train.digest)
+        inputs["trees"] = trees.digest
+        config["external_views"] = trees.config["external_views"]
+    if judged is not None and use != "ignore":
+        judged.check_train(train.digest)
+        inputs["judged"] = judged.digest
+        config["selection"] = selection.model_dump(mode="json")
+    selector = None if data.valid is None else Selector(train, data.valid)
+    config["selected_by"] = None if selector is None else selector.name
+    checkpoint = out.with_name(out.name + ".checkpoint")
+    if if_exists == "error":
+        check_free(out)
+        if (checkpoint / CHECKPOINT).exists() and not resume:
+            raise ArtifactError(
+                f"{checkpoint} holds an interrupted run",
+                hint="go on with --resume, or start again with --force",
+            )
+
+    def body(folder: Path) -> None:
+        false_negatives = None
+        if "judged" in inputs and judged is not None:
+            false_negatives = select_false_negatives(judged, train.n_users, train.n_items, use, selection)
+        model = fit(
+            train,
+            settings,
+            selector=selector,
+            codes=load_codes(trees) if "trees" in inputs and trees is not None else None,
+            false_negatives=false_negatives,
+            device=device,
+            checkpoint_dir=checkpoint,
+            resume=resume,
+            progress=progress,
+        )
+        model.save(folder)
+
+    spec = Spec(KIND, config, inputs, train.digest)
+    artifact = make_artifact(out, spec, body, if_exists=if_exists, facts=facts)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    return artifact
