@@ -1,4 +1,4 @@
-"""Training: the final model, the only stage that is told anything about validation, and that as one number."""
+"""Training: the final model, the only stage that is told anything of validation, and that as one number."""
 
 from __future__ import annotations
 
