@@ -18,8 +18,8 @@ from dtlns.errors import DataError, InputError
 
 SplitRule = Literal["random", "time", "last-out"]
 LEAK_NOTE = (
-    "leave-last-out leaks time: a user's training rows may be later than other users' test rows, so models learn "
-    "from the future; use --by time for an honest clock"
+    "leave-last-out leaks time: a user's training rows may be later than other users' test rows, so models "
+    "learn from the future; use --by time for an honest clock"
 )
 
 

@@ -116,8 +116,9 @@ def as_ids(column: pl.Series, role: str, id_type: IdType, where: Where) -> pl.Se
     if column.dtype.is_integer():
         _refuse(column, column.is_null(), f"{role} id", "an id in every row", where)
         _refuse(column, column < 0, f"{role} id", "0 or more", where)
-        _refuse(column, column > MAX_INT, f"{role} id", f"at most {MAX_INT}", where)
-        return column.cast(pl.String if id_type == "string" else pl.Int64).alias(role)
+        ids = column.cast(pl.Int64, strict=False)
+        _refuse(column, ids.is_null(), f"{role} id", f"at most {MAX_INT}", where)
+        return (ids.cast(pl.String) if id_type == "string" else ids).alias(role)
     if column.dtype != pl.String:
         raise DataError(
             f"{where(0).rpartition(',')[0] or where(0)}: column {column.name!r} is of type {column.dtype}",
