@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dtlns.errors import ConfigError
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
 
+_WHOLE_TABLES = ("view_weights", "options")  # given by name, so replaced and not merged
 T = TypeVar("T", bound=BaseModel)
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -141,13 +142,7 @@ class RunConfig(Settings):
     calibration: CalibrationConfig = CalibrationConfig()
     selection: SelectionConfig = SelectionConfig()
     train: TrainConfig = DEFAULT_TRAIN
-    top: tuple[int, ...] = (5, 10, 20, 30, 50)
-
-    @model_validator(mode="after")
-    def _selects_at_twenty(self) -> Self:
-        if not self.top or min(self.top) < 1:
-            raise ValueError("top needs at least one positive cut-off")
-        return self
+    top: tuple[Annotated[int, Field(ge=1)], ...] = Field((5, 10, 20, 30, 50), min_length=1)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -162,6 +157,30 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def load_run_config(file: Path | None = None, data: str | None = None) -> RunConfig:
+    """Make the settings of a run: the defaults, with what a TOML file says laid over them.
+
+    Args:
+        file: A TOML file, or None.
+        data: The data set, when there is no file.
+
+    Raises:
+        ConfigError: The file cannot be read, or a key or value in it is not allowed.
+    """
+    given = {"data": data} if file is None else read_toml(file)
+    defaults = RunConfig(data="-").model_dump()
+    del defaults["data"]
+    return checked(RunConfig, _overlay(defaults, given), "defaults" if file is None else str(file))
+
+
+def _overlay(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(under.get(key), dict)
+        merged[key] = _overlay(under[key], value) if both and key not in _WHOLE_TABLES else value
+    return merged
 
 
 def checked(kind: type[T], values: dict[str, Any], source: str) -> T:

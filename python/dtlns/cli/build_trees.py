@@ -15,11 +15,11 @@ from rich.table import Table
 from dtlns.artifacts import open_artifact
 from dtlns.cli import options
 from dtlns.config import DEFAULT_PRETRAIN, PUBLISHED_TREES, TreesConfig, checked
-from dtlns.data.dataset import Dataset, load_dataset
+from dtlns.data.dataset import load_dataset
 from dtlns.errors import DataError
 from dtlns.stages.pretrain import KIND as PRETRAINED
 from dtlns.stages.pretrain import write_pretrained
-from dtlns.stages.trees import write_trees
+from dtlns.stages.trees import item_names, load_trees, write_trees
 
 
 @click.command("build-trees")
@@ -105,16 +105,7 @@ def command(
     stats = json.loads((out / "stats.json").read_bytes())
     options.emit(stats, as_json, lambda: _table(stats))
     if show is not None:
-        from dtlns.stages.trees import load_trees
-
         click.echo(load_trees(artifact)[show].render(item_names(data), max_depth=show_depth))
-
-
-def item_names(data: Dataset) -> list[str]:
-    """Return what to call each training item: its name where the data has one, else its id."""
-    items = data.items.head(data.n_train_items)
-    column = "name" if "name" in items.columns else "id"
-    return [str(name) for name in items[column].to_list()]
 
 
 def _read_view(text: str, n_items: int) -> tuple[str, NDArray[np.floating[Any]]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dtlns.artifacts import Artifact, IfExists, Spec, load_arrays, make_artifact, save_arrays, write_json
 from dtlns.config import TreesConfig
+from dtlns.data.dataset import Dataset
 from dtlns.data.views import TrainView
 from dtlns.errors import InputError
 from dtlns.graph import jaccard_graph, laplacian_vectors
@@ -116,6 +117,13 @@ def default_views(with_semantic: bool, external: Mapping[str, Any]) -> list[str]
     """Return the names of the views that dtlns makes itself, less those that the user brings."""
     names = ["structural", "semantic"] if with_semantic else ["structural"]
     return [name for name in names if name not in external]
+
+
+def item_names(data: Dataset) -> list[str]:
+    """Return what to call each training item: its name where the data has one, else its id."""
+    items = data.items.head(data.n_train_items)
+    column = "name" if "name" in items.columns else "id"
+    return [str(name) for name in items[column].to_list()]
 
 
 def load_trees(artifact: Artifact) -> dict[str, IndexTree]:

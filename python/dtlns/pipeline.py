@@ -1,0 +1,274 @@
+"""The stage graph of `dtlns run`: data, pretraining, trees, candidates, judging, the host with and without
+its parts.
+
+Each stage is skipped when its artefact is there, whole, and made from the same settings and inputs. So a run
+that was stopped goes on, and a changed setting makes again what depends on it and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dtlns.artifacts import Artifact, write_json
+from dtlns.config import RunConfig, SplitConfig
+from dtlns.data.bundled import PREFIX, bundled_source, import_bundled
+from dtlns.data.dataset import Dataset, load_dataset
+from dtlns.data.splits import split_dataset
+from dtlns.errors import ArtifactError, ConfigError
+from dtlns.run_report import write_report
+from dtlns.stages.calibration import load_calibration, write_calibration
+from dtlns.stages.candidates import hide_rule, write_candidates
+from dtlns.stages.evaluation import evaluate_model
+from dtlns.stages.judging import write_judged
+from dtlns.stages.pretrain import write_pretrained
+from dtlns.stages.training import write_model
+from dtlns.stages.trees import item_names, write_trees
+from dtlns.training.progress import Progress
+from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
+
+SELECTION_METRIC = "recall@20"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the comparison.
+
+    Attributes:
+        name: For people.
+        folder: Below `models/`.
+        settings: What is trained.
+    """
+
+    name: str
+    folder: str
+    settings: TrainConfig
+
+
+def comparison(host: TrainConfig) -> list[Row]:
+    """Return the rows of a run: baselines, the host with plain samplers, and the host part by part.
+
+    Args:
+        host: The full recipe.
+
+    Example:
+        >>> [row.folder for row in comparison(TrainConfig())]
+        ['popularity', 'itemknn', 'lightgcn-uniform', 'lightgcn-mixgcf']
+    """
+    rows = []
+    for name, title in (("popularity", "popularity"), ("itemknn", "ItemKNN (cosine)")):
+        plain = TrainConfig(model=ModelConfig(name=name), sampler=SamplerConfig(name="uniform"))
+        rows.append(Row(title, name, plain))
+    sampler, model = host.sampler, host.model.name
+    ignored = host.model_copy(update={"false_negatives": "ignore"})
+    uniform = SamplerConfig(name="uniform")
+    rows.append(
+        Row(
+            f"{model}, uniform negatives", f"{model}-uniform", ignored.model_copy(update={"sampler": uniform})
+        )
+    )
+    steps = [sampler.model_copy(update={"multi_view": False})]
+    if sampler.multi_view:
+        steps.append(sampler)
+    for step in steps:
+        if step.name == "uniform":
+            continue
+        views = " + tree views" if step.multi_view else ""
+        folder = f"{model}-{step.name}" + ("-views" if step.multi_view else "")
+        rows.append(Row(f"{model}, {step.name}{views}", folder, ignored.model_copy(update={"sampler": step})))
+    if host.false_negatives != "ignore":
+        last = rows[-1]
+        name = f"{last.name} + false negatives ({host.false_negatives})"
+        rows.append(Row(name, f"{last.folder}-{host.false_negatives}", host))
+    return rows
+
+
+def run(
+    config: RunConfig,
+    out: Path,
+    *,
+    base: Path | None = None,
+    device: str = "auto",
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Run all stages, compare, and leave a folder that explains itself.
+
+    Args:
+        config: The run.
+        out: The run's folder; what is there already and still right is kept.
+        base: Folder that a relative `config.data` starts from; the working directory by default.
+        device: Where to train.
+        progress: Called after each epoch of the final models.
+
+    Returns:
+        What `results.json` holds: one entry per row, and which row validation chose.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    data = prepare_data(config, out, base or Path())
+    facts = {"dataset": _relative(data.path, out / "models" / "any")}
+    rows = comparison(config.train)
+    trees, judged, calibration = _upstream(config, data, out, rows, device)
+    models: dict[str, Artifact] = {}
+    for row in rows:
+        log.info("training: %s", row.name)
+        models[row.folder] = write_model(
+            out / "models" / row.folder,
+            data,
+            row.settings,
+            trees=trees,
+            judged=judged,
+            selection=config.selection,
+            facts=facts,
+            device=device,
+            if_exists="reuse",
+            resume=True,
+            progress=progress,
+        )
+    # Only now, when everything is trained, is the test split looked at: once for each row.
+    entries = []
+    for row in rows:
+        artifact = models[row.folder]
+        entries.append(
+            {
+                "name": row.name,
+                "folder": f"models/{row.folder}",
+                "seconds": artifact.facts["wall_seconds"],
+                "result": evaluate_model(artifact, data, ks=sorted({*config.top, 20})),
+            }
+        )
+    results: dict[str, Any] = {
+        "data": {
+            "name": data.name,
+            "split": data.split,
+            "users": data.n_users,
+            "items": data.n_items,
+            "interactions": data.train.n_interactions,
+        },
+        "seed": config.train.seed,
+        "chosen": _choose(entries),
+        "calibration": None if calibration is None else load_calibration(calibration)[1],
+        "rows": entries,
+    }
+    write_json(out / "results.json", results)
+    write_report(out, config, results)
+    return results
+
+
+def prepare_data(config: RunConfig, out: Path, base: Path) -> Dataset:
+    """Open the data set that a run names, import it if it is a bundled one, and split it if it has no split.
+
+    Args:
+        config: The run.
+        out: The run's folder.
+        base: Folder that a relative path starts from.
+    """
+    if config.data.startswith(PREFIX):
+        imported = out / "dataset"
+        data = _whole(imported)
+        if data is None or data.name != bundled_source(config.data).name:
+            data = import_bundled(config.data, imported, force=imported.exists())
+    else:
+        data = load_dataset(base / config.data)
+    if data.split is not None:
+        if data.valid is None:
+            raise ConfigError(
+                f"{data.path} has a test split but no validation split to choose on",
+                hint="cut one out of training: `dtlns data split DATASET -o SPLIT --by random --keep-test`",
+            )
+        return data
+    done = _whole(out / "split")
+    if done is not None and _is_split_of(done, data, config.split):
+        return done
+    split = config.split
+    return split_dataset(
+        data,
+        out / "split",
+        by=split.by,
+        valid=split.valid,
+        test=split.test,
+        seed=split.seed,
+        force=done is not None or (out / "split").exists(),
+    )
+
+
+def _upstream(
+    config: RunConfig, data: Dataset, out: Path, rows: list[Row], device: str
+) -> tuple[Artifact | None, Artifact | None, Artifact | None]:
+    """Make what the rows need of trees and judged candidates, from the training view alone."""
+    judging = any(row.settings.false_negatives != "ignore" for row in rows)
+    if not judging and not any(row.settings.sampler.multi_view for row in rows):
+        return None, None, None
+    train = data.train
+    facts = {"dataset": _relative(data.path, out / "any")}
+    log.info("pretraining: %s, %d epochs", config.pretrain.model.name, config.pretrain.epochs)
+    pretrained = write_pretrained(
+        out / "pretrained", train, config.pretrain, facts=facts, device=device, if_exists="reuse"
+    )
+    log.info("building trees")
+    trees = write_trees(
+        out / "trees",
+        train,
+        config.trees,
+        semantic=pretrained,
+        item_names=item_names(data),
+        facts=facts,
+        if_exists="reuse",
+    )
+    if not judging:
+        return trees, None, None
+    log.info("taking candidates")
+    candidates = write_candidates(
+        out / "candidates",
+        train,
+        pretrained,
+        min(config.candidates, train.n_items),
+        hide_by=hide_rule(data),
+        facts=facts,
+        if_exists="reuse",
+    )
+    log.info("calibrating the %s judge", config.judge)
+    calibration = write_calibration(
+        out / "calibration",
+        candidates,
+        trees,
+        config.judge,
+        config.calibration,
+        device=device,
+        if_exists="reuse",
+    )
+    judged = write_judged(out / "judged", candidates, trees, calibration, if_exists="reuse")
+    return trees, judged, calibration
+
+
+def _choose(entries: list[dict[str, Any]]) -> str:
+    """Return the folder of the row with the best validation value; the first one of equals."""
+    best = max(entries, key=lambda entry: entry["result"]["valid"][SELECTION_METRIC])
+    return str(best["folder"])
+
+
+def _whole(folder: Path) -> Dataset | None:
+    if not folder.exists():
+        return None
+    try:
+        return load_dataset(folder)
+    except ArtifactError as error:
+        log.warning("%s; making it again", error.what)
+        return None
+
+
+def _is_split_of(done: Dataset, source: Dataset, split: SplitConfig) -> bool:
+    """Tell whether a split that is there is the one that would be made."""
+    how = done.split or {}
+    wanted = split.model_dump() if split.by != "last-out" else {"by": split.by, "seed": split.seed}
+    return done.artifact.manifest["inputs"].get("dataset") == source.digest and all(
+        how.get(key) == value for key, value in wanted.items()
+    )
+
+
+def _relative(target: Path, start: Path) -> str:
+    return os.path.relpath(target.resolve(), start.resolve())

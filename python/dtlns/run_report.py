@@ -1,0 +1,99 @@
+"""What a run leaves for eyes: the comparison as a table, and a README that explains its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from dtlns.config import RunConfig
+
+_FOLDERS = [
+    ("config.toml", "the resolved settings; `dtlns run config.toml` does the same again"),
+    ("results.json", "everything in the table below, for machines"),
+    ("chosen", "the model that validation chose; `dtlns evaluate` of this folder measures it"),
+    ("dataset/", "the imported log"),
+    ("split/", "its split"),
+    (
+        "pretrained/",
+        "the model behind the semantic tree and the candidates; trained on the training split alone",
+    ),
+    ("trees/", "one index tree for each view; the `.txt` files are for eyes"),
+    ("candidates/", "each user's best unobserved items"),
+    ("calibration/", "what the judge's scores are worth, measured on hidden training positives"),
+    ("judged/", "the candidates with the judge's scores and `p_hidden`"),
+    ("models/", "one folder for each row of the table"),
+]
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the comparison as a Markdown table that also reads well as plain text."""
+    header = ["", "valid R@20", "valid N@20", "test R@20", "test N@20", "seconds"]
+    lines = []
+    for entry in results["rows"]:
+        result = entry["result"]
+        cells = [entry["name"] + (" *" if entry["folder"] == results["chosen"] else "")]
+        for split in ("valid", "test"):
+            cells += [
+                f"{result[split][metric]:.4f}" if split in result else "–"
+                for metric in ("recall@20", "ndcg@20")
+            ]
+        lines.append([*cells, f"{entry['seconds']:.1f}"])
+    widths = [max(len(line[at]) for line in [header, *lines]) for at in range(len(header))]
+
+    def row(cells: list[str]) -> str:
+        padded = [cells[0].ljust(widths[0])]
+        padded += [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+        return "| " + " | ".join(padded) + " |"
+
+    rule = "|" + "|".join(["-" * (widths[0] + 2)] + ["-" * (width + 1) + ":" for width in widths[1:]])
+    return "\n".join([row(header), rule + "|", *map(row, lines)])
+
+
+def caption(results: dict[str, Any]) -> str:
+    """Say what the table's numbers are."""
+    first = results["rows"][0]["result"]
+    users = first["users"].get("test", first["users"].get("valid"))
+    return (
+        f"Protocol {first['protocol']}: full ranking, training interactions masked and nothing else; "
+        f"{users} test users; one seed ({results['seed']}), so small differences mean nothing. "
+        "* chosen on validation Recall@20; test was looked at once, at the end."
+    )
+
+
+def write_report(out: Path, config: RunConfig, results: dict[str, Any]) -> None:
+    """Write `README.md`, `config.toml` and `chosen` into a run's folder.
+
+    Args:
+        out: The run's folder.
+        config: Its settings.
+        results: What `dtlns.pipeline.run` returns.
+    """
+    data = results["data"]
+    lines = [
+        f"# dtlns run on {data['name']}",
+        "",
+        f"{data['users']} users, {data['items']} items, {data['interactions']} training interactions.",
+        "",
+        table(results),
+        "",
+        caption(results),
+        "",
+    ]
+    found = results["calibration"]
+    if found is not None:
+        lines += [
+            "How well the judge finds positives hidden from training, on users that its fit has not seen: "
+            f"AUC {found['auc']:.3f}, average precision {found['average_precision']:.4f} at a base rate of "
+            f"{found['base_rate']:.4f}, lift {found['lift_at_top_1_percent']:.2f} in the top 1 %, "
+            f"calibration error {found['calibration_error']:.5f}.",
+            "",
+        ]
+    lines += ["| what | holds |", "|---|---|"]
+    lines += [f"| `{name}` | {text} |" for name, text in _FOLDERS if (out / name).exists() or "." in name]
+    (out / "config.toml").write_text(
+        tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8"
+    )
+    (out / "chosen").write_text(results["chosen"].removeprefix("models/") + "\n", encoding="utf-8")
+    (out / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
