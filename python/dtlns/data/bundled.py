@@ -13,7 +13,9 @@ from dtlns.errors import DataError
 
 PREFIX = "bundled:"
 SOURCE = "source.toml"
-_HINT = "run inside a checkout of the repository, give its folder with --examples, or use `dtlns data planted`"
+_HINT = (
+    "run inside a checkout of the repository, give its folder with --examples, or use `dtlns data planted`"
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ def find_examples(root: Path | str | None = None) -> Path:
     """Return the folder with the example data.
 
     Args:
-        root: The folder itself; without it, `examples/data` of the checkout that the package runs from, then of
-            the working directory and the folders above it.
+        root: The folder itself; without it, `examples/data` of the checkout that the package runs from, then
+            of the working directory and the folders above it.
 
     Raises:
         DataError: There is none; wheels do not carry it because its terms differ from the package's.

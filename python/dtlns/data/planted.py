@@ -58,7 +58,7 @@ class PlantedSettings:
     @property
     def n_items(self) -> int:
         """Number of items."""
-        return self.branching**LEVELS * self.leaf_size
+        return int(self.branching**LEVELS) * self.leaf_size
 
     @property
     def n_liked(self) -> int:

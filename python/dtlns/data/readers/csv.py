@@ -71,7 +71,6 @@ def text_table(
             skip_rows=skip,
             new_columns=names,
             infer_schema=False,
-            missing_utf8_is_empty_string=True,
             raise_if_empty=False,
             low_memory=True,
         )
@@ -83,8 +82,8 @@ def text_table(
     if table.width != len(names):
         _explain_ragged(path, separator, len(names))
         raise DataError(f"{path} has {table.width} columns", allowed=f"{len(names)}: {', '.join(names)}")
-    # A row that is too short is padded with nulls by the parser, an empty field is an empty string.
-    if any(table[name].null_count() for name in table.columns):
+    # The parser pads a row that is too short with nulls, so its last field is one.
+    if table[table.columns[-1]].null_count():
         _explain_ragged(path, separator, len(names))
     exact = table.height + skip == lines
 

@@ -43,9 +43,9 @@ def integer_lines(
     ends = np.flatnonzero(digit & np.concatenate([~digit[1:], [True]])) + 1
     lengths = ends - begins
     if lengths.size and lengths.max() > 18:
-        for at in np.flatnonzero(lengths > 18):
-            if int(raw[begins[at] : ends[at]].tobytes()) > 2**63 - 1:
-                _refuse(path, raw, newline, int(begins[at]))
+        for long in np.flatnonzero(lengths > 18):
+            if int(raw[begins[long] : ends[long]].tobytes()) > 2**63 - 1:
+                _refuse(path, raw, newline, int(begins[long]))
     values = np.zeros(len(begins), dtype=np.int64)
     for place in range(int(lengths.max(initial=0))):
         more = lengths > place
