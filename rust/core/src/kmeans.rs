@@ -1,0 +1,364 @@
+//! Balanced k-means of a subset of vectors: greedy k-means++, Lloyd, then the cheapest moves that bring
+//! every cluster's size within its bounds.
+
+use rayon::prelude::*;
+
+use crate::rng::{Sequence, Stream};
+use crate::{Cancel, Result, Vectors};
+
+/// Points that one reduction handles; fixed, so that sums do not depend on the number of threads.
+const CHUNK: usize = 2048;
+/// Rounds of Lloyd's algorithm at most.
+const MAX_ROUNDS: usize = 50;
+/// Lloyd stops when inertia falls by less than this share.
+const TOLERANCE: f64 = 1e-5;
+/// Starts from other seeds; the best after balancing wins.
+const RESTARTS: u64 = 3;
+/// Rounds of assigning, balancing and averaging after the first balance.
+const BALANCED_ROUNDS: usize = 5;
+
+/// The smallest and largest size of a child when `n` points are split into `k` children.
+///
+/// The tiny slack keeps products such as 1.6 · 35 / 4 from rounding across an integer.
+pub fn size_bounds(n: usize, k: usize, balance: (f64, f64)) -> (usize, usize) {
+    let mean = n as f64 / k as f64;
+    let least = ((balance.0 * mean + 1e-9).floor() as usize).max(1);
+    let most = ((balance.1 * mean - 1e-9).ceil().max(1.0) as usize).min(n);
+    (least, most)
+}
+
+/// A split of some points into clusters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Split {
+    /// The cluster of each member, in the order of the members.
+    pub assignment: Vec<u32>,
+    /// Means of the final members, [k, D].
+    pub centroids: Vec<f64>,
+    /// Sum of squared distances to the centroids.
+    pub inertia: f64,
+}
+
+/// Splits `members` into `k` clusters whose sizes keep [`size_bounds`]; needs 1 ≤ k ≤ members.
+pub fn balanced_kmeans(
+    vectors: Vectors<'_>,
+    members: &[u32],
+    k: usize,
+    balance: (f64, f64),
+    stream: Stream,
+    cancel: &Cancel,
+) -> Result<Split> {
+    let problem = Problem { vectors, members, k, bounds: size_bounds(members.len(), k, balance) };
+    let mut best: Option<Split> = None;
+    for restart in 0..RESTARTS {
+        let split = problem.solve(&mut stream.sequence(restart), cancel)?;
+        if best.as_ref().is_none_or(|b| split.inertia < b.inertia) {
+            best = Some(split);
+        }
+    }
+    Ok(best.expect("there is at least one restart"))
+}
+
+/// Squared distance, summed in eight lanes: fast, and always in the same order.
+#[inline]
+pub(crate) fn squared_distance(point: &[f32], centroid: &[f64]) -> f64 {
+    let mut lanes = [0.0f64; 8];
+    let (heads, centroid_heads) = (point.chunks_exact(8), centroid.chunks_exact(8));
+    let (tail, centroid_tail) = (heads.remainder(), centroid_heads.remainder());
+    for (p, c) in heads.zip(centroid_heads) {
+        for lane in 0..8 {
+            let difference = f64::from(p[lane]) - c[lane];
+            lanes[lane] += difference * difference;
+        }
+    }
+    for (lane, (&p, &c)) in tail.iter().zip(centroid_tail).enumerate() {
+        let difference = f64::from(p) - c;
+        lanes[lane] += difference * difference;
+    }
+    ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
+}
+
+/// The nearest of the centroids, the lower index among equals, and its squared distance.
+#[inline]
+pub(crate) fn nearest(point: &[f32], centroids: &[f64]) -> (u32, f64) {
+    let mut best = (0, f64::INFINITY);
+    if point.is_empty() {
+        return (0, 0.0);
+    }
+    for (index, centroid) in centroids.chunks_exact(point.len()).enumerate() {
+        let distance = squared_distance(point, centroid);
+        if distance < best.1 {
+            best = (index as u32, distance);
+        }
+    }
+    best
+}
+
+struct Problem<'a> {
+    vectors: Vectors<'a>,
+    members: &'a [u32],
+    k: usize,
+    bounds: (usize, usize),
+}
+
+impl Problem<'_> {
+    fn point(&self, position: usize) -> &[f32] {
+        self.vectors.row(self.members[position] as usize)
+    }
+
+    fn centroid<'c>(&self, centroids: &'c [f64], cluster: usize) -> &'c [f64] {
+        let d = self.vectors.n_cols();
+        &centroids[cluster * d..(cluster + 1) * d]
+    }
+
+    fn solve(&self, random: &mut Sequence, cancel: &Cancel) -> Result<Split> {
+        let mut centroids = self.seed(random, cancel)?;
+        let mut before = f64::INFINITY;
+        for _ in 0..MAX_ROUNDS {
+            cancel.check()?;
+            let (assignment, distances) = self.assign(&centroids);
+            let inertia = chunked_sum(&distances);
+            centroids = self.means(&assignment, &centroids, &distances);
+            if before - inertia <= TOLERANCE * inertia {
+                break;
+            }
+            before = inertia;
+        }
+
+        let mut best: Option<Split> = None;
+        for _ in 0..BALANCED_ROUNDS {
+            cancel.check()?;
+            let (mut assignment, _) = self.assign(&centroids);
+            let moved = self.balance(&mut assignment, &centroids);
+            let zeros = vec![0.0; self.members.len()];
+            centroids = self.means(&assignment, &centroids, &zeros);
+            let inertia = self.inertia(&assignment, &centroids);
+            if best.as_ref().is_some_and(|b| inertia >= b.inertia * (1.0 - TOLERANCE)) {
+                break;
+            }
+            best = Some(Split { assignment, centroids: centroids.clone(), inertia });
+            if !moved {
+                break;
+            }
+        }
+        Ok(best.expect("the first balanced round always counts"))
+    }
+
+    /// Greedy k-means++ (Arthur and Vassilvitskii 2007): of a few draws by squared distance, the one
+    /// that lowers inertia most.
+    fn seed(&self, random: &mut Sequence, cancel: &Cancel) -> Result<Vec<f64>> {
+        let n = self.members.len();
+        let trials = 2 + (self.k as f64).ln() as usize;
+        let widen = |position: usize| self.point(position).iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+        let mut centroids = widen(random.below(n as u32) as usize);
+        let mut distances = self.distances_to(&centroids, None);
+        for _ in 1..self.k {
+            cancel.check()?;
+            let (best, updated) = (0..trials)
+                .map(|_| {
+                    let position = draw_by_weight(&distances, random);
+                    (position, self.distances_to(&widen(position), Some(&distances)))
+                })
+                .map(|(position, updated)| (position, chunked_sum(&updated), updated))
+                .reduce(|a, b| if b.1 < a.1 { b } else { a })
+                .map(|(position, _, updated)| (position, updated))
+                .expect("there is at least one trial");
+            centroids.extend(widen(best));
+            distances = updated;
+        }
+        Ok(centroids)
+    }
+
+    /// Squared distances to one centroid, or to the closer of it and what was there before.
+    fn distances_to(&self, centroid: &[f64], before: Option<&[f64]>) -> Vec<f64> {
+        let one = |position: usize| {
+            let distance = squared_distance(self.point(position), centroid);
+            before.map_or(distance, |b| distance.min(b[position]))
+        };
+        (0..self.members.len()).into_par_iter().with_min_len(CHUNK).map(one).collect()
+    }
+
+    fn assign(&self, centroids: &[f64]) -> (Vec<u32>, Vec<f64>) {
+        (0..self.members.len())
+            .into_par_iter()
+            .with_min_len(CHUNK)
+            .map(|position| nearest(self.point(position), centroids))
+            .unzip()
+    }
+
+    /// Means of the clusters; an empty one takes the point that is farthest from its own centroid.
+    fn means(&self, assignment: &[u32], old: &[f64], distances: &[f64]) -> Vec<f64> {
+        let d = self.vectors.n_cols();
+        let parts: Vec<(Vec<f64>, Vec<usize>)> = assignment
+            .par_chunks(CHUNK)
+            .enumerate()
+            .map(|(chunk, clusters)| {
+                let mut sums = vec![0.0; self.k * d];
+                let mut counts = vec![0; self.k];
+                for (offset, &cluster) in clusters.iter().enumerate() {
+                    let cluster = cluster as usize;
+                    counts[cluster] += 1;
+                    let sum = &mut sums[cluster * d..(cluster + 1) * d];
+                    for (s, &x) in sum.iter_mut().zip(self.point(chunk * CHUNK + offset)) {
+                        *s += f64::from(x);
+                    }
+                }
+                (sums, counts)
+            })
+            .collect();
+        let mut means = vec![0.0; self.k * d];
+        let mut counts = vec![0; self.k];
+        for (sums, sizes) in parts {
+            means.iter_mut().zip(sums).for_each(|(m, s)| *m += s);
+            counts.iter_mut().zip(sizes).for_each(|(c, s)| *c += s);
+        }
+
+        let mut farthest: Option<Vec<usize>> = None;
+        for cluster in 0..self.k {
+            let mean = &mut means[cluster * d..(cluster + 1) * d];
+            if counts[cluster] > 0 {
+                mean.iter_mut().for_each(|m| *m /= counts[cluster] as f64);
+                continue;
+            }
+            let order = farthest.get_or_insert_with(|| {
+                let mut order: Vec<usize> = (0..distances.len()).collect();
+                order.sort_unstable_by(|&a, &b| distances[b].total_cmp(&distances[a]).then(a.cmp(&b)));
+                order.truncate(self.k);
+                order.reverse();
+                order
+            });
+            match order.pop() {
+                Some(position) if distances[position] > 0.0 => {
+                    for (m, &x) in mean.iter_mut().zip(self.point(position)) {
+                        *m = f64::from(x);
+                    }
+                }
+                // All points sit on centroids: duplicates. Balancing will fill the cluster.
+                _ => mean.copy_from_slice(self.centroid(old, cluster)),
+            }
+        }
+        means
+    }
+
+    fn inertia(&self, assignment: &[u32], centroids: &[f64]) -> f64 {
+        let distances: Vec<f64> = assignment
+            .par_iter()
+            .with_min_len(CHUNK)
+            .enumerate()
+            .map(|(position, &c)| {
+                squared_distance(self.point(position), self.centroid(centroids, c as usize))
+            })
+            .collect();
+        chunked_sum(&distances)
+    }
+
+    /// Moves points between clusters until all sizes are within bounds; returns whether any moved.
+    fn balance(&self, assignment: &mut [u32], centroids: &[f64]) -> bool {
+        let (least, most) = self.bounds;
+        let mut sizes = vec![0usize; self.k];
+        assignment.iter().for_each(|&c| sizes[c as usize] += 1);
+        let full = self.relocate(
+            assignment,
+            centroids,
+            &mut sizes,
+            |size| size > most,
+            |size| size < most,
+        );
+        let hungry = self.relocate(
+            assignment,
+            centroids,
+            &mut sizes,
+            |size| size > least,
+            |size| size < least,
+        );
+        debug_assert!(sizes.iter().all(|&size| (least..=most).contains(&size)));
+        full || hungry
+    }
+
+    /// Makes the cheapest moves from clusters that may give to clusters that may take.
+    ///
+    /// One pass over the sorted moves is enough: givers never become takers, and a move that was
+    /// passed over, because its taker was full or its giver done, never becomes possible again.
+    fn relocate(
+        &self,
+        assignment: &mut [u32],
+        centroids: &[f64],
+        sizes: &mut [usize],
+        gives: impl Fn(usize) -> bool + Sync,
+        takes: impl Fn(usize) -> bool + Sync,
+    ) -> bool {
+        let takers: Vec<u32> = (0..self.k as u32).filter(|&c| takes(sizes[c as usize])).collect();
+        let givers: Vec<bool> = sizes.iter().map(|&size| gives(size)).collect();
+        let needs_work = if givers.iter().zip(sizes.iter()).any(|(&g, &s)| g && takes(s)) {
+            false
+        } else {
+            givers.contains(&true) && !takers.is_empty()
+        };
+        if !needs_work {
+            return false;
+        }
+        let mut moves: Vec<(f64, u32, u32)> = assignment
+            .par_iter()
+            .with_min_len(CHUNK)
+            .enumerate()
+            .filter(|&(_, &from)| givers[from as usize])
+            .flat_map_iter(|(position, &from)| {
+                let point = self.point(position);
+                let stay = squared_distance(point, self.centroid(centroids, from as usize));
+                takers.iter().map(move |&to| {
+                    let go = squared_distance(point, self.centroid(centroids, to as usize));
+                    (go - stay, position as u32, to)
+                })
+            })
+            .collect();
+        moves.par_sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
+        let origin: Vec<u32> = assignment.to_vec();
+        let mut moved = false;
+        for (_, position, to) in moves {
+            let (position, to) = (position as usize, to as usize);
+            let from = assignment[position] as usize;
+            if assignment[position] == origin[position] && gives(sizes[from]) && takes(sizes[to]) {
+                assignment[position] = to as u32;
+                sizes[from] -= 1;
+                sizes[to] += 1;
+                moved = true;
+            }
+        }
+        moved
+    }
+}
+
+/// A sum in fixed chunks, so that any number of threads gives the same bits.
+fn chunked_sum(values: &[f64]) -> f64 {
+    let parts: Vec<f64> = values.par_chunks(CHUNK).map(|chunk| chunk.iter().sum()).collect();
+    parts.iter().sum()
+}
+
+/// A position drawn with chance proportional to its weight; uniform where all weights are 0.
+fn draw_by_weight(weights: &[f64], random: &mut Sequence) -> usize {
+    let parts: Vec<f64> = weights.par_chunks(CHUNK).map(|chunk| chunk.iter().sum()).collect();
+    let total: f64 = parts.iter().sum();
+    if total <= 0.0 {
+        return random.below(weights.len() as u32) as usize;
+    }
+    let mut left = random.unit() * total;
+    let mut last = 0;
+    for (chunk, part) in parts.iter().enumerate() {
+        if left >= *part {
+            left -= part;
+            continue;
+        }
+        let start = chunk * CHUNK;
+        for (offset, &weight) in weights[start..weights.len().min(start + CHUNK)].iter().enumerate() {
+            if weight > 0.0 {
+                last = start + offset;
+                if left < weight {
+                    return last;
+                }
+                left -= weight;
+            }
+        }
+        return last;
+    }
+    // Rounding carried the draw past the end: the last point that has weight.
+    weights.iter().rposition(|&w| w > 0.0).unwrap_or(last)
+}

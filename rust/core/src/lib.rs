@@ -1,0 +1,17 @@
+//! The CPU work of dtlns, without Python: item graph, balanced index tree, path codes, exact negative
+//! draws, top-k. Everything is deterministic for any number of threads.
+#![forbid(unsafe_code)]
+
+pub mod codes;
+pub mod csr;
+pub mod error;
+pub mod jaccard;
+pub mod kmeans;
+pub mod ranking;
+pub mod rng;
+pub mod sampling;
+pub mod tree;
+mod vectors;
+
+pub use error::{Cancel, Error, Result};
+pub use vectors::Vectors;
