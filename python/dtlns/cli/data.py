@@ -118,7 +118,7 @@ def import_(source: str, out: Path, as_json: bool, force: bool, examples: Path |
     show_default=True,
     help="Per user at random, by global time, or each user's last rows (leaks time).",
 )
-@click.option("--valid", type=float, default=0.1, show_default=True, help="Share for validation.")
+@click.option("--valid", type=float, default=None, help="Share for validation.  [default: 0.1]")
 @click.option("--test", type=float, default=None, help="Share for test.  [default: 0.2]")
 @click.option(
     "--keep-test", is_flag=True, help="Keep the test rows, cut validation out of the training rows."
@@ -127,17 +127,24 @@ def import_(source: str, out: Path, as_json: bool, force: bool, examples: Path |
 @options.seed
 @options.force
 @options.as_json
-def split(dataset: Path, out: Path, by: str, as_json: bool, test: float | None, **given: Any) -> None:
+def split(
+    dataset: Path, out: Path, by: str, as_json: bool, valid: float | None, test: float | None, **given: Any
+) -> None:
     """Split DATASET into training, validation and test rows."""
     if given["keep_test"] and (test is not None or given["resplit"]):
         raise click.UsageError("--keep-test goes with neither --test nor --resplit")
-    test = 0.2 if test is None else test
-    shares = given["valid"] + (0.0 if given["keep_test"] else test)
-    if not (0 <= given["valid"] < 1 and 0 <= test < 1 and 0 < shares < 1):
+    if by == "last-out" and not (valid is None and test is None):
         raise click.UsageError(
-            f"--valid {given['valid']:g} and --test {test:g} must be 0 or more and add up to 0…1"
+            "--by last-out takes one row a user, so it goes with neither --valid nor --test"
         )
-    _report(split_dataset(dataset, out, by=cast(SplitRule, by), test=test, **given), as_json)
+    valid = 0.1 if valid is None else valid
+    test = 0.2 if test is None else test
+    shares = valid + (0.0 if given["keep_test"] else test)
+    if not (0 <= valid < 1 and 0 <= test < 1 and 0 < shares < 1):
+        raise click.UsageError(
+            f"--valid {valid:g} and --test {test:g} must be 0 or more, their sum between 0 and 1"
+        )
+    _report(split_dataset(dataset, out, by=cast(SplitRule, by), valid=valid, test=test, **given), as_json)
 
 
 @command.command("stats")

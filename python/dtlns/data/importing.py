@@ -80,8 +80,11 @@ def import_dataset(
         ignore_split=options.ignore_split,
     )
     notes = list(prepared.notes)
-    items, files = _entities(log, "item", options.items, notes)
-    users, more = _entities(log, "user", options.users, notes)
+    items, item_file = _entities(log, "item", options.items, notes)
+    users, user_file = _entities(log, "user", options.users, notes)
+    inputs = {f"log {file.name}": file_digest(file) for file in log.files}
+    inputs |= {"items": file_digest(item_file)} if item_file else {}
+    inputs |= {"users": file_digest(user_file)} if user_file else {}
     config: dict[str, Any] = {
         "source": source.name,
         "format": log.format,
@@ -98,7 +101,7 @@ def import_dataset(
         prepared.frame,
         name=options.name or _stem(source),
         config=config,
-        inputs={file.name: file_digest(file) for file in (*log.files, *files, *more)},
+        inputs=inputs,
         users=users,
         items=items,
         catalogue=items["id"] if options.catalogue and items is not None else None,
@@ -110,12 +113,12 @@ def import_dataset(
 
 def _entities(
     log: RawLog, role: str, path: Path | None, notes: list[str]
-) -> tuple[pl.DataFrame | None, tuple[Path, ...]]:
+) -> tuple[pl.DataFrame | None, Path | None]:
     """Read the table for one role, from the caller or from beside the source, and match its id type."""
     if path is None:
         path = _beside(log, role)
         if path is None:
-            return None, ()
+            return None, None
     table = read_table(path, role)
     ids = log.frame[role]
     if table["id"].dtype != ids.dtype:
@@ -134,7 +137,7 @@ def _entities(
         )
     if known < len(distinct):
         notes.append(f"{path.name}: {len(distinct) - known:,} of {len(distinct):,} {role}s are not in it")
-    return table, (path,)
+    return table, path
 
 
 def _beside(log: RawLog, role: str) -> Path | None:

@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from dtlns.artifacts import check_free, load_arrays, save_arrays
+from dtlns.artifacts import check_free, save_arrays
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.data.planted_draw import draw_users
+from dtlns.data.planted_truth import TRUTH, PlantedTruth, load_truth
+from dtlns.data.splits import assign, check_shares
 from dtlns.data.store import write_dataset
-from dtlns.errors import ArtifactError, InputError
+from dtlns.errors import InputError
 
-TRUTH = "truth.safetensors"
+__all__ = ["SETTINGS", "PlantedSettings", "PlantedTruth", "load_truth", "plant"]
+
 LEVELS = 3
 
 
@@ -118,31 +120,6 @@ SETTINGS: dict[str, PlantedSettings] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class PlantedTruth:
-    """What is true in a planted world, in the index order of the data set.
-
-    Attributes:
-        paths: uint32 [I, 3], child indexes of each item from the top.
-        ranks: uint32 [I], popularity rank of each item within its leaf, from 0.
-        liked_indptr: int64 [U + 1], where each user's liked items begin.
-        liked: uint32, liked items, increasing within a user.
-        exposed: bool, whether the user can have met the liked item beside it.
-        homes: uint32 [U, home branches].
-    """
-
-    paths: NDArray[np.uint32]
-    ranks: NDArray[np.uint32]
-    liked_indptr: NDArray[np.int64]
-    liked: NDArray[np.uint32]
-    exposed: NDArray[np.bool_]
-    homes: NDArray[np.uint32]
-
-    def path_tuples(self) -> list[tuple[int, ...]]:
-        """Return each item's path as a tuple, for `PathCodes.from_paths`."""
-        return [tuple(path) for path in self.paths.tolist()]
-
-
 def plant(
     output: Path | str,
     settings: PlantedSettings | str = "easy",
@@ -173,8 +150,6 @@ def plant(
         >>> plant("world", "easy", users=500).train.n_users  # doctest: +SKIP
         500
     """
-    from dtlns.data.splits import assign, check_shares  # the module reads this one's file name
-
     name = settings if isinstance(settings, str) else "own"
     if isinstance(settings, str):
         if settings not in SETTINGS:
@@ -233,42 +208,3 @@ def plant(
         force=force,
     )
     return load_dataset(output)
-
-
-def load_truth(dataset: Dataset | Path | str) -> PlantedTruth:
-    """Read what is true about a planted data set, whatever split was made of it.
-
-    Args:
-        dataset: Data set or its folder.
-
-    Returns:
-        The truth in index order.
-
-    Raises:
-        ArtifactError: The data set is not a planted one.
-    """
-    dataset = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    file = dataset.path / TRUTH
-    if not file.is_file():
-        raise ArtifactError(
-            f"{dataset.path} is not a planted data set", hint="make one with `dtlns data planted`"
-        )
-    arrays = load_arrays(file)
-    items, users = dataset.items["id"].to_numpy(), dataset.users["id"].to_numpy()
-    index_of = np.zeros(len(arrays["paths"]), dtype=np.uint32)
-    index_of[items] = np.arange(len(items), dtype=np.uint32)
-    liked = index_of[arrays["liked"][users]]
-    order = np.argsort(liked, axis=1)
-    return PlantedTruth(
-        paths=arrays["paths"][items],
-        ranks=arrays["ranks"][items],
-        liked_indptr=np.arange(len(users) + 1, dtype=np.int64) * liked.shape[1],
-        liked=np.take_along_axis(liked, order, axis=1).ravel(),
-        exposed=np.take_along_axis(arrays["exposed"][users], order, axis=1).ravel(),
-        homes=arrays["homes"][users],
-    )
-
-
-def copy_truth(source: Path, folder: Path) -> None:
-    """Copy the truth into another data set made from the same world; it is stored by id, not by index."""
-    (folder / TRUTH).write_bytes((source / TRUTH).read_bytes())

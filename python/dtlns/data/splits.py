@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dtlns.artifacts import check_free
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.data.keyed import row_keys
-from dtlns.data.planted import TRUTH, copy_truth
+from dtlns.data.planted_truth import TRUTH, copy_truth
 from dtlns.data.store import write_dataset
 from dtlns.errors import DataError, InputError
 

@@ -37,6 +37,29 @@ class ReadOptions:
     time_unit: TimeUnit = "auto"
 
 
+@dataclass(frozen=True)
+class Place:
+    """Names rows of a file for people.
+
+    Attributes:
+        path: The file.
+        first_line: Line of the first row, or None where rows and lines do not correspond.
+    """
+
+    path: Path
+    first_line: int | None = None
+
+    def row(self, index: int) -> str:
+        """Return a place such as `ratings.csv, line 7`.
+
+        Args:
+            index: Row number, from 0.
+        """
+        if self.first_line is None:
+            return f"{self.path}, row {index + 1}"
+        return f"{self.path}, line {self.first_line + index}"
+
+
 @dataclass(frozen=True, eq=False)
 class RawLog:
     """An interaction log as a source has it: checked values, its own ids, nothing merged or filtered.

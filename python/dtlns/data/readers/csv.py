@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from dtlns.data.readers.base import RawLog, ReadOptions
-from dtlns.data.readers.columns import Where, resolve_columns, typed_frame
+from dtlns.data.readers.base import Place, RawLog, ReadOptions
+from dtlns.data.readers.columns import resolve_columns, typed_frame
 from dtlns.data.readers.text import check_text, head
 from dtlns.errors import DataError
 
@@ -28,27 +28,32 @@ def read_csv(path: Path, options: ReadOptions) -> RawLog:
     Raises:
         DataError: It is not a table of interactions; the message names file and line or column.
     """
-    table, where = text_table(path, separator=options.separator, header=options.header)
+    table, place = text_table(path, separator=options.separator, header=options.header)
     roles = resolve_columns(path, table.columns, options.columns)
     ignored = [name for name in table.columns if name not in roles.values()]
     notes = [f"{path.name}: " + ", ".join(f"{role} = {name!r}" for role, name in roles.items())]
     if ignored:
         notes.append(f"{path.name}: columns not used: " + ", ".join(map(repr, ignored)))
-    return RawLog(typed_frame(table, roles, options, where), "csv", (path,), notes=tuple(notes))
+    return RawLog(typed_frame(table, roles, options, place), "csv", (path,), notes=tuple(notes))
 
 
 def text_table(
-    path: Path, *, separator: str | None = None, header: tuple[str, ...] | None = None
-) -> tuple[pl.DataFrame, Where]:
+    path: Path,
+    *,
+    separator: str | None = None,
+    header: tuple[str, ...] | None = None,
+    quote: str | None = '"',
+) -> tuple[pl.DataFrame, Place]:
     """Read a text table as strings, every row with the same number of fields.
 
     Args:
         path: The file.
         separator: One character, or None to take the one that the first line has most of.
         header: Column names for a file without a header line.
+        quote: Character around fields that hold separators, or None where there is none.
 
     Returns:
-        The table, all columns strings, and a function that names a row's place.
+        The table, all columns strings, and what names its rows.
 
     Raises:
         DataError: It is not UTF-8 text, has no rows, or a row has too many or too few fields.
@@ -67,6 +72,7 @@ def text_table(
         table = pl.read_csv(
             path,
             separator=separator,
+            quote_char=quote,
             has_header=False,
             skip_rows=skip,
             new_columns=names,
@@ -75,22 +81,19 @@ def text_table(
             low_memory=True,
         )
     except (pl.exceptions.PolarsError, ValueError) as error:
-        _explain_ragged(path, separator, len(names))
+        _explain_ragged(path, separator, len(names), quote)
         raise DataError(f"{path} cannot be read as a table ({str(error).splitlines()[0]})") from error
+    place = Place(path, skip + 1 if table.height + skip == lines else None)
+    table = _without_blank_end(table)
     if table.height == 0:
         raise DataError(f"{path} has a header and no rows" if skip else f"{path} has no rows")
     if table.width != len(names):
-        _explain_ragged(path, separator, len(names))
+        _explain_ragged(path, separator, len(names), quote)
         raise DataError(f"{path} has {table.width} columns", allowed=f"{len(names)}: {', '.join(names)}")
     # The parser pads a row that is too short with nulls, so its last field is one.
     if table[table.columns[-1]].null_count():
-        _explain_ragged(path, separator, len(names))
-    exact = table.height + skip == lines
-
-    def where(row: int) -> str:
-        return f"{path}, line {row + skip + 1}" if exact else f"{path}, row {row + 1}"
-
-    return table, where
+        _explain_ragged(path, separator, len(names), quote)
+    return table, place
 
 
 def sniff_separator(path: Path) -> str:
@@ -102,6 +105,14 @@ def sniff_separator(path: Path) -> str:
     first = next(iter(head(path, 1)), "")
     best = max(SEPARATORS, key=first.count)
     return best if first.count(best) else ","
+
+
+def _without_blank_end(table: pl.DataFrame) -> pl.DataFrame:
+    """Drop blank lines at the end; one before other rows is an error of its own."""
+    height = table.height
+    while height and all(value is None for value in table.row(height - 1)):
+        height -= 1
+    return table.head(height)
 
 
 def _header(path: Path, separator: str) -> list[str]:
@@ -125,10 +136,13 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _explain_ragged(path: Path, separator: str, width: int) -> None:
+def _explain_ragged(path: Path, separator: str, width: int, quote: str | None) -> None:
     """Find the first row with another number of fields; slow, so only on the way to an error."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, delimiter=separator, strict=False)
+        if quote is None:
+            reader = csv.reader(stream, delimiter=separator, quoting=csv.QUOTE_NONE)
+        else:
+            reader = csv.reader(stream, delimiter=separator, quotechar=quote)
         try:
             for row in reader:
                 if len(row) != width:

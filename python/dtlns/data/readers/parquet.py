@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dtlns.data.readers.base import RawLog, ReadOptions
+from dtlns.data.readers.base import Place, RawLog, ReadOptions
 from dtlns.data.readers.columns import resolve_columns, typed_frame
 from dtlns.data.readers.text import check_file
 from dtlns.errors import DataError
@@ -28,7 +28,7 @@ def read_parquet(path: Path, options: ReadOptions) -> RawLog:
     table = parquet_table(path)
     roles = resolve_columns(path, table.columns, options.columns)
     note = f"{path.name}: " + ", ".join(f"{role} = {name!r}" for role, name in roles.items())
-    frame = typed_frame(table, roles, options, lambda row: f"{path}, row {row + 1}")
+    frame = typed_frame(table, roles, options, Place(path))
     return RawLog(frame, "parquet", (path,), notes=(note,))
 
 

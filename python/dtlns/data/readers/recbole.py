@@ -35,7 +35,7 @@ def read_recbole(path: Path, options: ReadOptions) -> RawLog:
     options = replace(options, columns=columns, separator="\t", header=None)
     frames, notes, types = [], [], options.id_type
     for split, file in files.items():
-        table, where = text_table(file, separator="\t")
+        table, place = text_table(file, separator="\t", quote=None)
         untyped = [name for name in table.columns if ":" not in name]
         if untyped:
             raise DataError(
@@ -45,7 +45,7 @@ def read_recbole(path: Path, options: ReadOptions) -> RawLog:
             )
         table = table.rename({name: name.partition(":")[0] for name in table.columns})
         roles = resolve_columns(file, table.columns, options.columns)
-        frame = typed_frame(table, roles, options, where)
+        frame = typed_frame(table, roles, options, place)
         frames.append(frame.with_columns(split=pl.lit(split)) if split else frame)
         notes.append(f"{file.name}: " + ", ".join(f"{role} = {name!r}" for role, name in roles.items()))
     if types == "auto" and len({(f.schema["user"], f.schema["item"]) for f in frames}) > 1:

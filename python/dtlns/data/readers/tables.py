@@ -6,9 +6,11 @@ from pathlib import Path
 
 import polars as pl
 
+from dtlns.data.readers.base import Place
 from dtlns.data.readers.columns import as_ids
 from dtlns.data.readers.csv import text_table
 from dtlns.data.readers.parquet import parquet_table
+from dtlns.data.readers.text import check_file
 from dtlns.errors import DataError
 
 _IDS = {
@@ -46,17 +48,20 @@ def read_table(
     Raises:
         DataError: The file cannot be read, has no ids, or has an id twice.
     """
-    where = lambda row: f"{path}, row {row + 1}"  # noqa: E731
-    with_magic = path.is_file() and path.open("rb").read(4) == b"PAR1"
-    if with_magic or path.suffix.lower() in (".parquet", ".pq"):
-        table = parquet_table(path)
+    check_file(path)
+    with path.open("rb") as stream:
+        is_parquet = stream.read(4) == b"PAR1"
+    if is_parquet or path.suffix.lower() in (".parquet", ".pq"):
+        table, place = parquet_table(path), Place(path)
+    elif path.suffix in (".item", ".user"):  # RecBole: tabs, typed names, no quotes
+        table, place = text_table(path, separator="\t", quote=None)
+        table = table.rename({name: name.partition(":")[0] for name in table.columns})
     else:
-        table, where = text_table(path)
-        table = table.rename({name: name.partition(":")[0] for name in table.columns if ":" in name})
+        table, place = text_table(path)
     ids = _find(path, table.columns, id_column, _IDS[role], f"{role} id", required=True)
     name = _find(path, table.columns, name_column, _NAMES, "name", required=False)
     assert ids is not None
-    column = as_ids(table[ids], role, "auto", where).alias("id")
+    column = as_ids(table[ids], role, "auto", place).alias("id")
     if column.n_unique() != len(column):
         twice = column.filter(column.is_duplicated())[0]
         raise DataError(f"{path}: the {role} id {twice!r} is there twice", allowed="one row per id")
