@@ -52,10 +52,14 @@ def index_ids(train: pl.Series, held_out: pl.Series, listed: pl.Series | None = 
     Raises:
         DataError: There are more ids than an index can hold.
     """
-    warm = train.unique() if listed is None else pl.concat([train.unique(), listed]).unique()
-    cold = held_out.unique()
-    cold = cold.filter(~cold.is_in(warm.implode()))
-    ids = pl.concat([warm.sort(), cold.sort()]).alias("id")
+    warm = (
+        train.unique()
+        if listed is None
+        else pl.concat([train.alias("id").unique(), listed.alias("id")]).unique()
+    )
+    known = warm.alias("id").to_frame()
+    cold = held_out.unique().alias("id").to_frame().join(known, on="id", how="anti")["id"]
+    ids = pl.concat([warm.alias("id").sort(), cold.sort()])
     if len(ids) > MAX_ID:
         raise DataError(f"the log has {len(ids)} different ids", allowed=f"at most {MAX_ID}")
     return IdIndex(ids, len(warm))

@@ -128,15 +128,15 @@ def _entities(
             table = table.with_columns(pl.col("id").cast(pl.Int64, strict=False)).filter(
                 pl.col("id").is_not_null()
             )
-    distinct = ids.unique()
-    known = int(distinct.is_in(table["id"].implode()).sum())
+    distinct = ids.alias("id").unique().to_frame()
+    known = distinct.join(table.select("id"), on="id", how="semi").height
     if not known:
         raise DataError(
             f"{path}: none of its {table.height} ids is one of the log's {role}s",
             hint="check the id column and --id-type",
         )
-    if known < len(distinct):
-        notes.append(f"{path.name}: {len(distinct) - known:,} of {len(distinct):,} {role}s are not in it")
+    if known < distinct.height:
+        notes.append(f"{path.name}: {distinct.height - known:,} of {distinct.height:,} {role}s are not in it")
     return table, path
 
 

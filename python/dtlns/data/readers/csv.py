@@ -68,6 +68,8 @@ def text_table(
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"{path}, line 1: the column {twice!r} is there twice")
     skip = 0 if header is not None else 1
+    if lines <= skip:
+        raise DataError(f"{path} has a header and no rows")
     try:
         table = pl.read_csv(
             path,
@@ -80,13 +82,13 @@ def text_table(
             raise_if_empty=False,
             low_memory=True,
         )
-    except (pl.exceptions.PolarsError, ValueError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError) as error:
         _explain_ragged(path, separator, len(names), quote)
         raise DataError(f"{path} cannot be read as a table ({str(error).splitlines()[0]})") from error
     place = Place(path, skip + 1 if table.height + skip == lines else None)
     table = _without_blank_end(table)
     if table.height == 0:
-        raise DataError(f"{path} has a header and no rows" if skip else f"{path} has no rows")
+        raise DataError(f"{path} has no rows but blank ones")
     if table.width != len(names):
         _explain_ragged(path, separator, len(names), quote)
         raise DataError(f"{path} has {table.width} columns", allowed=f"{len(names)}: {', '.join(names)}")
