@@ -51,8 +51,8 @@ class FalseNegatives:
             n_items: I.
 
         Raises:
-            InputError: Lengths differ, an index is out of range, a pair is there twice, or a weight is negative
-                or not finite.
+            InputError: Lengths differ, an index is out of range, a pair is there twice, or a weight is
+                negative or not finite.
 
         Example:
             >>> pairs = FalseNegatives.from_pairs(np.array([1, 0]), np.array([2, 1]), n_users=2, n_items=3)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtlns import _core
 from dtlns.data.views import HeldOutView, TrainView, ValidView
 from dtlns.errors import InputError
 from dtlns.evaluation.metrics import METRICS, ranking_metrics
 from dtlns.models.base import Scorer
+from dtlns.ranking import Rows, top_k
 
 DEFAULT_KS = (5, 10, 20, 30, 50)
 PROTOCOL = "leak-free"
@@ -30,7 +30,7 @@ class Result:
         users: int64 [B], the evaluated users: those with training interactions and held-out items.
         masked: What was taken out of the ranking: `train`, or `train+valid`.
         cold_users: Users with held-out items but no training interaction; not evaluated.
-        cold_items: Distinct held-out items without a training interaction; never ranked, but in the denominators.
+        cold_items: Distinct held-out items without a training interaction; they stay in the denominators.
         cold_pairs: Held-out pairs of evaluated users with such items.
         pairs: Held-out pairs of evaluated users.
     """
@@ -94,12 +94,13 @@ def evaluate(
     if not len(users):
         raise InputError("no user has both training and held-out interactions", hint="check the split")
     truth = _rows(held_out.indptr, held_out.indices, users)
+    mask: Rows = train if also_mask is None else _union(train, also_mask)
     depth = max(ks)
     batch = max(1, _CELLS // max(1, train.n_items))
     parts = []
     for start in range(0, len(users), batch):
         some = users[start : start + batch]
-        top = _top(scorer, train, also_mask, some, min(depth, train.n_items))
+        top, _ = top_k(scorer.score(some), min(depth, train.n_items), mask=mask, users=some)
         if top.shape[1] < depth:
             top = np.pad(top, ((0, 0), (0, depth - top.shape[1])), constant_values=-1)
         stop = start + len(some)
@@ -142,18 +143,6 @@ def _is_cold(items: NDArray[np.uint32], train: TrainView) -> NDArray[np.bool_]:
     return np.asarray(cold)
 
 
-def _top(
-    scorer: Scorer, train: TrainView, also_mask: ValidView | None, users: NDArray[np.int64], k: int
-) -> NDArray[np.int64]:
-    """Rank for some users: int64 [B, k], ties to the lower item id."""
-    indptr, indices = _rows(train.indptr, train.indices, users)
-    if also_mask is not None:
-        extra = _rows(also_mask.indptr, also_mask.indices, users)
-        indptr, indices = _union((indptr, indices), extra, train.n_items)
-    ids, _ = _core.top_k(scorer.score(users), k, indptr, indices)
-    return np.asarray(ids, dtype=np.int64)
-
-
 def _rows(
     indptr: NDArray[np.int64], indices: NDArray[np.uint32], users: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
@@ -164,26 +153,13 @@ def _rows(
     return taken, indices[place]
 
 
-def _union(
-    left: tuple[NDArray[np.int64], NDArray[np.uint32]],
-    right: tuple[NDArray[np.int64], NDArray[np.uint32]],
-    n_items: int,
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Merge two CSR structures of the same rows; columns beyond `n_items` are cold and fall away."""
-    rows = len(left[0]) - 1
-    keys = [
-        np.repeat(np.arange(rows), np.diff(indptr)) * n_items + indices.astype(np.int64)
-        for indptr, indices in (_below(left, n_items), _below(right, n_items))
-    ]
+def _union(train: TrainView, other: HeldOutView) -> HeldOutView:
+    """Merge held-out rows into the training rows; cold users and items fall away."""
+    keys = []
+    for view in (train, other):
+        users = np.repeat(np.arange(view.n_users), np.diff(view.indptr))
+        warm = (users < train.n_users) & (view.indices < train.n_items)
+        keys.append(users[warm] * train.n_items + view.indices[warm].astype(np.int64))
     both = np.union1d(keys[0], keys[1])
-    indptr = np.searchsorted(both, np.arange(rows + 1) * n_items).astype(np.int64)
-    return indptr, (both % n_items).astype(np.uint32)
-
-
-def _below(
-    rows: tuple[NDArray[np.int64], NDArray[np.uint32]], n_items: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    indptr, indices = rows
-    kept = indices < n_items
-    cumulative = np.concatenate([[0], np.cumsum(kept)])
-    return cumulative[indptr].astype(np.int64), indices[kept]
+    indptr = np.searchsorted(both, np.arange(train.n_users + 1) * train.n_items).astype(np.int64)
+    return HeldOutView(indptr, (both % train.n_items).astype(np.uint32), train.n_items)

@@ -131,7 +131,7 @@ class EmbeddingModel(nn.Module, ABC):
     def pooled(self) -> tuple[Tensor, Tensor]:
         """Return the final embeddings, float32 [U, D] and [I, D], without a graph."""
         users, items = self.layers()
-        return self.pool(users), self.pool(items)
+        return self.pool(users).detach(), self.pool(items).detach()
 
     def loss(self, batch: Batch) -> Tensor:
         """Compute the batch's loss: BPR and L2 on the layer-0 embeddings; a model may bring another.

@@ -42,7 +42,7 @@ class ItemKNN:
 
         Args:
             train: The training interactions.
-            neighbours: Keep for each history item its most similar items, ties to the lower id; None keeps all.
+            neighbours: Items kept per history item, the most similar, ties to the lower id; None keeps all.
             shrinkage: Added to the denominator, against similarities from few users.
         """
         matrix = train.csr()

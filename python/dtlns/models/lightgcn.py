@@ -71,6 +71,7 @@ def normalized_adjacency(train: TrainView) -> Tensor:
             torch.from_numpy(whole.indices.astype(np.int32)),
             torch.from_numpy(whole.data.astype(np.float32)),
             size=whole.shape,
+            check_invariants=True,
         )
 
 

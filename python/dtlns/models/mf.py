@@ -49,7 +49,7 @@ class MF(EmbeddingModel):
 def xavier(rows: int, dimensions: int, *, seed: int, purpose: str) -> nn.Parameter:
     """Make a table with Xavier-uniform entries, ±sqrt(6 / (rows + D)), from a generator of its own.
 
-    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward networks (2010), eq. 16.
+    Source: Glorot and Bengio, Understanding the difficulty of training deep networks (2010), eq. 16.
 
     Args:
         rows: Number of users or items.

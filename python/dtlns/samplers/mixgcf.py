@@ -8,7 +8,8 @@ from torch import Tensor
 from dtlns.models.base import gather_rows
 from dtlns.samplers.base import Negatives, SamplingContext
 from dtlns.samplers.scored import ScoreBased
-from dtlns.training.streams import derive, row_uniforms
+from dtlns.sampling import keyed_uniform
+from dtlns.training.streams import MIXING
 
 
 class MixGCF(ScoreBased):
@@ -47,6 +48,11 @@ class MixGCF(ScoreBased):
 
     def coefficients(self, context: SamplingContext) -> Tensor:
         """Draw r: float32 [B, L, 1], keyed by seed, epoch and row."""
-        key = derive(context.seed, "mixing", context.epoch)
-        numbers = row_uniforms(key, context.rows, context.layers.items.shape[1])
+        numbers = keyed_uniform(
+            context.rows,
+            context.layers.items.shape[1],
+            seed=context.seed,
+            epoch=context.epoch,
+            purpose=MIXING,
+        )
         return torch.from_numpy(numbers).to(context.users.device).unsqueeze(2)

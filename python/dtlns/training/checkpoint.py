@@ -105,8 +105,9 @@ def load_checkpoint(folder: Path, identity: dict[str, Any]) -> tuple[dict[str, T
     )
     if differing:
         name = differing[0]
+        theirs, ours = header["identity"].get(name), identity.get(name)
         raise ArtifactError(
-            f"{path} belongs to another run: {name} is {header['identity'].get(name)}, not {identity.get(name)}",
+            f"{path} belongs to another run: {name} is {theirs}, not {ours}",
             hint="resume with the settings and data that it was started with, or train without --resume",
         )
     return tensors, state
@@ -117,7 +118,7 @@ def _digest(tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         sha.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}\0".encode())
-        sha.update(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
+        sha.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
 
 

@@ -31,7 +31,7 @@ from dtlns.trees import PathCodes
 
 
 class SelectorLike(Protocol):
-    """Turns a scorer into one validation number, higher is better; all that training may know of validation."""
+    """Turns a scorer into one validation number, higher is better; training knows no more of validation."""
 
     @property
     def name(self) -> str:
