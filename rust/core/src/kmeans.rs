@@ -48,6 +48,9 @@ pub fn balanced_kmeans(
     cancel: &Cancel,
 ) -> Result<Split> {
     let problem = Problem { vectors, members, k, bounds: size_bounds(members.len(), k, balance) };
+    if members.iter().all(|&m| vectors.row(m as usize) == vectors.row(members[0] as usize)) {
+        return Ok(problem.cut_evenly());
+    }
     let mut best: Option<Split> = None;
     for restart in 0..RESTARTS {
         let split = problem.solve(&mut stream.sequence(restart), cancel)?;
@@ -55,7 +58,9 @@ pub fn balanced_kmeans(
             best = Some(split);
         }
     }
-    Ok(best.expect("there is at least one restart"))
+    let mut split = best.expect("there is at least one restart");
+    problem.number_by_first_member(&mut split);
+    Ok(split)
 }
 
 /// Squared distance, summed in eight lanes: fast, and always in the same order.
@@ -108,6 +113,35 @@ impl Problem<'_> {
     fn centroid<'c>(&self, centroids: &'c [f64], cluster: usize) -> &'c [f64] {
         let d = self.vectors.n_cols();
         &centroids[cluster * d..(cluster + 1) * d]
+    }
+
+    /// Equal points: runs of equal length, for no distance tells them apart.
+    fn cut_evenly(&self) -> Split {
+        let n = self.members.len();
+        let assignment: Vec<u32> = (0..n).map(|position| (position * self.k / n) as u32).collect();
+        let old = vec![0.0; self.k * self.vectors.n_cols()];
+        let centroids = self.means(&assignment, &old, &vec![0.0; n]);
+        Split { assignment, centroids, inertia: 0.0 }
+    }
+
+    /// Numbers clusters by their first member: seeding's order has no meaning.
+    fn number_by_first_member(&self, split: &mut Split) {
+        let mut order: Vec<u32> = Vec::with_capacity(self.k);
+        for &cluster in &split.assignment {
+            if !order.contains(&cluster) {
+                order.push(cluster);
+                if order.len() == self.k {
+                    break;
+                }
+            }
+        }
+        let mut number = vec![0; self.k];
+        for (new, &old) in order.iter().enumerate() {
+            number[old as usize] = new as u32;
+        }
+        split.assignment.iter_mut().for_each(|c| *c = number[*c as usize]);
+        split.centroids =
+            order.iter().flat_map(|&old| self.centroid(&split.centroids, old as usize).to_vec()).collect();
     }
 
     fn solve(&self, random: &mut Sequence, cancel: &Cancel) -> Result<Split> {

@@ -7,9 +7,10 @@ use numpy::{Element, PyReadonlyArray};
 
 /// The elements in row order.
 pub fn flat<'a, T: Element + Clone, D: Dimension>(array: &'a PyReadonlyArray<'_, T, D>) -> Cow<'a, [T]> {
-    match array.as_slice() {
-        Ok(slice) => Cow::Borrowed(slice),
-        Err(_) => Cow::Owned(view(array).iter().cloned().collect()),
+    // Not `array.as_slice()`: that takes columns one after another for contiguous, too.
+    match view(array).to_slice() {
+        Some(slice) => Cow::Borrowed(slice),
+        None => Cow::Owned(view(array).iter().cloned().collect()),
     }
 }
 
