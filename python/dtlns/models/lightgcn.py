@@ -91,7 +91,7 @@ class _Propagate(torch.autograd.Function):
         current = nodes
         for hop in range(hops + 1):
             if hop:
-                current = adjacency @ current
+                current = _product(adjacency, current)
             users[:, hop] = current[:n_users]
             items[:, hop] = current[n_users:]
         return users, items
@@ -101,7 +101,13 @@ class _Propagate(torch.autograd.Function):
         users, items = grads
         total = torch.cat([users[:, -1], items[:, -1]])
         for hop in range(users.shape[1] - 2, -1, -1):
-            total = ctx.adjacency @ total
+            total = _product(ctx.adjacency, total)
             total[: len(users)] += users[:, hop]
             total[len(users) :] += items[:, hop]
         return total, None, None, None
+
+
+def _product(adjacency: Tensor, nodes: Tensor) -> Tensor:
+    """Multiply without the copy of a zero matrix that `adjacency @ nodes` makes first."""
+    out = torch.empty_like(nodes)
+    return torch.addmm(out, adjacency, nodes, beta=0, out=out)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dtlns.samplers.base import Negatives, SamplingContext
-from dtlns.samplers.scored import ScoreBased
+from dtlns.samplers.scored import ScoreBased, candidate_scores
 
 
 class DNS(ScoreBased):
@@ -26,5 +26,4 @@ class DNS(ScoreBased):
 
     def scores(self, context: SamplingContext, candidates: Tensor) -> Tensor:
         """Score candidates by pooled embeddings: float32 [B, N, 1]."""
-        items = context.item_vectors[candidates]
-        return torch.bmm(items, context.user_vectors.unsqueeze(2))
+        return candidate_scores(context.user_vectors, context.item_vectors.unsqueeze(1), candidates)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dtlns.models.base import gather_rows
 from dtlns.samplers.base import Negatives, SamplingContext
-from dtlns.samplers.scored import ScoreBased
+from dtlns.samplers.scored import ScoreBased, candidate_scores
 from dtlns.sampling import keyed_uniform
 from dtlns.training.streams import MIXING
 
@@ -41,10 +41,7 @@ class MixGCF(ScoreBased):
 
     def scores(self, context: SamplingContext, candidates: Tensor) -> Tensor:
         """Score candidates per layer, <pooled e_u, e_n of the layer>: float32 [B, N, L]."""
-        items = gather_rows(context.layers.items.detach(), candidates)
-        batch, n, layers, size = items.shape
-        products = torch.bmm(items.view(batch, n * layers, size), context.user_vectors.unsqueeze(2))
-        return products.view(batch, n, layers)
+        return candidate_scores(context.user_vectors, context.layers.items.detach(), candidates)
 
     def coefficients(self, context: SamplingContext) -> Tensor:
         """Draw r: float32 [B, L, 1], keyed by seed, epoch and row."""

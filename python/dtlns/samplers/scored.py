@@ -15,6 +15,8 @@ from dtlns.samplers.multiview import MultiView
 from dtlns.training.settings import SamplerConfig
 from dtlns.trees import PathCodes
 
+_SLICE_NUMBERS = 1_000_000  # 4 MB of float32
+
 
 class ScoreBased(Sampler):
     """Scores N uniform candidates and chooses one, per layer where the sampler scores layers.
@@ -80,3 +82,34 @@ def min_max(scores: Tensor) -> Tensor:
     low, high = torch.aminmax(scores, dim=1, keepdim=True)
     spread = high - low
     return (scores - low) / torch.where(spread > 0, spread, torch.ones_like(spread))
+
+
+@torch.no_grad()
+def candidate_scores(users: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
+    """Compute <e_u, e_n> for every candidate and layer, without gradient.
+
+    Source: eq. 8 of MixGCF (KDD 2021) without the mixing, which does not change the choice.
+
+    Args:
+        users: float32 [B, D], pooled.
+        items: float32 [I, L, D].
+        candidates: int64 [B, N].
+
+    Returns:
+        float32 [B, N, L].
+    """
+    batch, n = candidates.shape
+    _, layers, size = items.shape
+    table = items.reshape(len(items), layers * size)
+    scores = users.new_empty(batch, n * layers, 1)
+    # the gathered rows are N times the batch: in slices through one small buffer they stay in the cache
+    rows = batch if items.is_cuda else max(1, min(batch, _SLICE_NUMBERS // (n * layers * size)))
+    buffer = users.new_empty(rows * n, layers * size)
+    for start in range(0, batch, rows):
+        stop = min(start + rows, batch)
+        part = buffer[: (stop - start) * n]
+        torch.index_select(table, 0, candidates[start:stop].reshape(-1), out=part)
+        torch.bmm(
+            part.view(stop - start, n * layers, size), users[start:stop].unsqueeze(2), out=scores[start:stop]
+        )
+    return scores.view(batch, n, layers)
