@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -119,8 +117,9 @@ def laplacian_vectors(
         scaled = np.hstack([scaled, _indicator_columns(components, scaled)])
     if unit_rows:
         lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
-        # A row of zeros has no direction and stays where it is.
-        scaled = np.divide(scaled, lengths, out=np.zeros_like(scaled), where=lengths > 0)
+        # A row of zeros or of rounding errors has no direction.
+        sound = lengths > 1e-7 * lengths.max(initial=0.0)
+        scaled = np.divide(scaled, lengths, out=np.zeros_like(scaled), where=sound)
     return SpectralVectors(np.ascontiguousarray(scaled, dtype=np.float32), eigenvalues, components)
 
 
@@ -167,46 +166,47 @@ def _spectrum(
     n = adjacency.shape[0]
     degree = np.asarray(adjacency.sum(axis=1), dtype=np.float64).ravel()
     shared = regularization * float(degree.mean()) / n if n and regularization else 0.0
-    degree = degree + shared * n
-    inverse = np.divide(1.0, np.sqrt(degree), out=np.zeros(n), where=degree > 0)
-
-    # With regularisation everything is one component, and isolated items belong to it.
-    groups = np.zeros(n, dtype=np.int64) if shared else components
-    n_trivial = 1 if shared else n_connected
-    available = int((groups >= 0).sum()) - n_trivial
-    wanted = min(dimensions, available)
+    if shared:
+        # Everything is one component now, isolated items included.
+        degree, components, n_connected = degree + shared * n, np.zeros(n, dtype=np.int64), 1
+    # Isolated items have no say in the spectrum: solve without them, so that their rows are exactly 0.
+    inside = np.flatnonzero(components >= 0)
+    n_inside = len(inside)
+    wanted = min(dimensions, n_inside - n_connected)
     if wanted <= 0:
         return np.zeros((n, 0)), np.zeros(0)
-    trivial = _trivial_vectors(np.sqrt(degree), groups, n_trivial)
-    normalised = sp.csr_array(sp.diags_array(inverse) @ adjacency @ sp.diags_array(inverse))
-
-    # S has eigenvalues in [-1, 1]; moving the trivial ones and the isolated items to -2 puts them last.
-    isolated = (groups < 0).astype(np.float64)
+    root = np.sqrt(degree[inside])
+    trivial = _trivial_vectors(root, components[inside], n_connected)
+    scale = sp.diags_array(1.0 / root)
+    normalised = sp.csr_array(scale @ adjacency[inside][:, inside] @ scale)
 
     def apply(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        flat = x.reshape(n, -1)
-        out = normalised @ flat - 3.0 * (trivial @ (trivial.T @ flat)) - 2.0 * isolated[:, None] * flat
+        flat = x.reshape(n_inside, -1)
+        # S has eigenvalues from -1 to 1; this moves the trivial ones from 1 to -2, behind all others.
+        out = normalised @ flat - 3.0 * (trivial @ (trivial.T @ flat))
         if shared:
-            out += shared * np.outer(inverse, inverse @ flat)
+            out += np.outer(shared / root, (1.0 / root) @ flat)
         result: NDArray[np.float64] = out.reshape(x.shape)
         return result
 
-    if n <= DENSE_BELOW or wanted >= n // 2:
-        values, vectors = eigh(apply(np.eye(n)))
+    if n_inside <= DENSE_BELOW or wanted >= n_inside // 2:
+        values, vectors = eigh(apply(np.eye(n_inside)))
     else:
-        start = np.random.Generator(np.random.PCG64(seed)).standard_normal(n)
-        operator = LinearOperator((n, n), matvec=apply, matmat=apply, dtype=np.float64)
-        ncv = min(n, max(2 * wanted + 1, 96))
+        start = np.random.Generator(np.random.PCG64(seed)).standard_normal(n_inside)
+        operator = LinearOperator((n_inside, n_inside), matvec=apply, matmat=apply, dtype=np.float64)
+        ncv = min(n_inside, max(2 * wanted + 1, 96))
         values, vectors = eigsh(operator, k=wanted, which="LA", v0=start, ncv=ncv, tol=1e-9)
     order = np.argsort(-values, kind="stable")[:wanted]
-    return _fix_signs(vectors[:, order]), values[order]
+    basis = np.zeros((n, wanted))
+    basis[inside] = _fix_signs(vectors[:, order])
+    return basis, values[order]
 
 
-def _trivial_vectors(root_degree: NDArray[np.float64], groups: NDArray[np.int64], count: int) -> sp.csr_array:
-    members = np.flatnonzero(groups >= 0)
-    lengths = np.sqrt(np.bincount(groups[members], weights=root_degree[members] ** 2, minlength=count))
-    values = root_degree[members] / lengths[groups[members]]
-    return sp.csr_array((values, (members, groups[members])), shape=(len(groups), count))
+def _trivial_vectors(root: NDArray[np.float64], components: NDArray[np.int64], count: int) -> sp.csr_array:
+    """D^1/2 · 1 on each component, at unit length: sparse [items, components]."""
+    lengths = np.sqrt(np.bincount(components, weights=root**2, minlength=count))
+    entries = (root / lengths[components], (np.arange(len(root)), components))
+    return sp.csr_array(entries, shape=(len(root), count))
 
 
 def _fix_signs(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -231,13 +231,3 @@ def _indicator_columns(components: NDArray[np.int64], scaled: NDArray[np.float64
     size = float(np.linalg.norm(scaled, axis=1).max(initial=0.0)) or 1.0
     out[rows, columns[rows]] = size
     return out
-
-
-def _graph_summary(graph: sp.csr_array) -> dict[str, Any]:
-    """Number of components with edges, of isolated items, and share of the largest component."""
-    components, connected = _components(_checked(graph))
-    return {
-        "components": connected,
-        "isolated_items": int((components < 0).sum()),
-        "largest_share": float((components == 0).mean()) if len(components) else 0.0,
-    }

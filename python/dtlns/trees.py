@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from dtlns import _core
 from dtlns._border import float_rows, integer, seed_value
-from dtlns.codes import PathCodes, deepest_prefix
+from dtlns.codes import PathCodes
 from dtlns.errors import InputError
+from dtlns.prefixes import deepest_prefix
+from dtlns.tree_text import draw
 
 __all__ = ["IndexTree", "PathCodes", "build_tree", "deepest_prefix"]
 
@@ -195,31 +197,7 @@ class IndexTree:
         if names is not None and len(names) != len(self.codes):
             raise InputError(f"{len(names)} names", allowed=f"{len(self.codes)}, one for each item")
         deepest = 255 if max_depth is None else integer("max_depth", max_depth, 0, 255)
-        return "".join(f"{line}\n" for line in self._lines(names, deepest, items_per_leaf))
-
-    def _lines(self, names: Sequence[str] | None, deepest: int, shown: int) -> Iterator[str]:
-        order = np.lexsort((np.arange(len(self.codes)), self.codes.depth, self.codes.packed))
-        # In code order the items below a node lie side by side: (node, its start, lead, branch).
-        stack: list[tuple[int, int, str, str]] = [(0, 0, "", "")]
-        while stack:
-            node, start, lead, branch = stack.pop()
-            end = self.n_children[node] == 0 or self.node_depth[node] >= deepest
-            size = int(self.size[node])
-            label = "root" if node == 0 else f"{branch}{node - self.first_child[self.parent[node]]}"
-            text = f"{lead}{label} · {size} item{'' if size == 1 else 's'}"
-            if end and size and shown:
-                some = order[start : start + min(size, shown)]
-                text += ": " + ", ".join(names[i] if names is not None else str(i) for i in some)
-                text += ", …" if size > shown else ""
-            yield text
-            if end:
-                continue
-            inner = "" if node == 0 else lead + ("   " if branch == "└─ " else "│  ")
-            first, count = int(self.first_child[node]), int(self.n_children[node])
-            starts = start + np.concatenate([[0], np.cumsum(self.size[first : first + count])])
-            for child in reversed(range(count)):
-                mark = "└─ " if child == count - 1 else "├─ "
-                stack.append((first + child, int(starts[child]), inner, mark))
+        return "".join(f"{line}\n" for line in draw(self, names, deepest, items_per_leaf))
 
 
 def build_tree(
