@@ -48,7 +48,9 @@ class Pairs:
         use = settings.false_negatives
         if false_negatives is None or use == "ignore":
             return cls(users, items, weights, NegativePool(train))
-        pool = NegativePool(train, exclude=false_negatives.csr())
+        judged = false_negatives.csr()
+        judged.data = np.ones_like(judged.data)  # a pair of weight 0 leaves the negatives too
+        pool = NegativePool(train, exclude=judged)
         if use == "exclude":
             return cls(users, items, weights, pool)
         extra = np.ones_like(false_negatives.weights) if use == "positive" else false_negatives.weights
