@@ -1,0 +1,98 @@
+"""Calibration: monotone, near the truth on a known world, and measured on users it has not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from dtlns.errors import DataError, InputError
+from dtlns.judges.calibration import Calibration, fit_calibration, measure
+
+
+def _world(n: int = 40_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(n, 2)).astype(np.float32)
+    chance = expit(-4 + 1.0 * scores[:, 0] + 0.5 * scores[:, 1])
+    return scores, chance, rng.random(n) < chance, rng.integers(0, 500, n)
+
+
+def test_recovers_the_chances_of_a_known_world() -> None:
+    scores, chance, hidden, users = _world()
+    calibration, measured = fit_calibration(["a", "b"], scores, hidden, users)
+    # 1,000 positives: the standard error of a weight is about 0.03
+    np.testing.assert_allclose(calibration.weights, [1.0, 0.5], atol=0.15)
+    p = calibration.p_hidden(scores)
+    assert np.corrcoef(p, chance)[0, 1] > 0.97
+    assert abs(p.mean() / hidden.mean() - 1) < 0.05
+    assert measured["calibration_error"] < 0.25 * measured["base_rate"]
+
+
+def test_noise_is_worth_nothing_out_of_fold() -> None:
+    rng = np.random.default_rng(1)
+    scores = rng.normal(size=(20_000, 2)).astype(np.float32)
+    hidden = rng.random(20_000) < 0.03
+    _, measured = fit_calibration(["a", "b"], scores, hidden, rng.integers(0, 300, 20_000))
+    # 600 positives: three standard errors of the AUC are about 0.036
+    assert abs(measured["auc"] - 0.5) < 0.036
+
+
+def test_a_column_that_points_the_wrong_way_gets_no_weight() -> None:
+    scores, _, hidden, users = _world()
+    scores[:, 1] *= -1
+    calibration, _ = fit_calibration(["a", "b"], scores, hidden, users)
+    assert calibration.weights[1] == 0
+    assert calibration.weights[0] > 0.5
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.integers(30, 400))
+def test_more_score_never_lowers_the_chance(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(n, 1)).astype(np.float32)
+    hidden = rng.random(n) < 0.2 + 0.6 * (scores[:, 0] > 0)
+    if hidden.sum() < 10 or hidden.all():
+        return
+    calibration, _ = fit_calibration(["a"], scores, hidden, rng.integers(0, 40, n))
+    grid = np.linspace(-6, 6, 200, dtype=np.float32)[:, None]
+    p = calibration.p_hidden(grid)
+    assert (np.diff(p) >= 0).all()
+    assert ((p > 0) & (p < 1)).all()
+
+
+def test_survives_json() -> None:
+    scores, _, hidden, users = _world(5000)
+    calibration, _ = fit_calibration(["a", "b"], scores, hidden, users)
+    again = Calibration.from_json(calibration.to_json())
+    assert np.array_equal(again.p_hidden(scores), calibration.p_hidden(scores))
+
+
+def test_measures_by_hand() -> None:
+    p = np.array([0.1, 0.2, 0.3, 0.4])
+    measured = measure(p, np.array([False, True, False, True]))
+    # pairs (positive, negative): 0.2>0.1, 0.2<0.3, 0.4>0.1, 0.4>0.3
+    assert measured["auc"] == pytest.approx(3 / 4)
+    # positives at ranks 1 and 3: (1/1 + 2/3) / 2
+    assert measured["average_precision"] == pytest.approx(5 / 6)
+    assert measured["base_rate"] == 0.5
+    assert measured["calibration_error"] == pytest.approx((0.1 + 0.8 + 0.3 + 0.6) / 4)
+
+
+def test_too_few_positives_is_an_error() -> None:
+    with pytest.raises(DataError, match="3 of 100 candidates"):
+        fit_calibration(
+            ["a"], np.zeros((100, 1), np.float32), np.arange(100) < 3, np.arange(100, dtype=np.int64)
+        )
+
+
+def test_scores_are_checked() -> None:
+    scores, _, hidden, users = _world(1000)
+    scores[7, 1] = np.nan
+    hidden[:20] = True
+    with pytest.raises(InputError, match="column 'b'"):
+        fit_calibration(["a", "b"], scores, hidden, users)
+    calibration = Calibration(["a"], np.ones(1), 0.0, np.array([[0.0, 0.5]]))
+    with pytest.raises(InputError, match=r"shape \(3, 2\)"):
+        calibration.p_hidden(np.zeros((3, 2), np.float32))
