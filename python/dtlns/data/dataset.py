@@ -141,7 +141,7 @@ class Dataset:
     def _table(self, name: str) -> pl.DataFrame:
         file = self.path / f"{name}.parquet"
         try:
-            return pl.read_parquet(file, memory_map=False)
+            return pl.read_parquet(file, memory_map=False, glob=False)
         except (pl.exceptions.PolarsError, OSError) as error:
             first = (str(error).splitlines() or ["unreadable"])[0]
             raise ArtifactError(f"{file} cannot be read ({first})", hint="make the data set again") from error

@@ -43,6 +43,7 @@ CSV_CASES = {
     ),
     "empty file": (b"", r"x\.csv is empty"),
     "header only": (b"user,item\n", r"x\.csv has a header and no rows"),
+    "blank rows only": (b"user,item\n\n\n", r"x\.csv has no rows but blank ones"),
     "no header": (b"1,2\n3,4\n", r"line 1 holds numbers only"),
     "latin-1": ("user,item\nJosé,1\n".encode("latin-1"), r"line 2: the byte 0xe9 is not valid UTF-8"),
     "UTF-16": ("user,item\n1,2\n".encode("utf-16"), r"x\.csv is UTF-16 text"),

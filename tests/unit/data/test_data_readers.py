@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from dtlns.data.readers import ReadOptions, detect_format, read_log, read_table
+from dtlns.data.readers import ReadOptions, detect_format, integers, read_log, read_table
 from dtlns.errors import DataError
 
 
@@ -145,6 +148,43 @@ def test_lightgcn_file_folder_and_users_without_items(tmp_path: Path) -> None:
     assert pairs(log.frame.filter(pl.col("split") == "test")) == [(0, 5), (1, 6), (1, 7)]
     assert log.notes == ("1 lines name a user and no item",)
     assert pairs(read_log(tmp_path / "train.txt", "lightgcn").frame) == pairs(train)
+
+
+lines = st.lists(st.lists(st.integers(0, 2**63 - 1), max_size=5), max_size=8)
+
+
+@pytest.mark.parametrize("block", [1, 7, 64])
+@settings(deadline=None, max_examples=40)
+@given(rows=lines, end=st.sampled_from(["", "\n", " \r\n\n"]), mark=st.booleans())
+def test_integer_lines_equal_a_naive_reading_for_any_block(
+    block: int, rows: list[list[int]], end: str, mark: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    text = "\n".join(" ".join(map(str, row)) for row in rows) + "\n0 1" + end
+    file = tmp_path_factory.mktemp("lines") / "x.txt"
+    file.write_bytes((b"\xef\xbb\xbf" if mark else b"") + text.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(integers, "BLOCK", block)
+        values, starts, numbers = integers.integer_lines(file)
+    found = [values[a:b].tolist() for a, b in itertools.pairwise(starts.tolist())]
+    naive = [(number, list(map(int, line.split()))) for number, line in enumerate(text.split("\n"), 1)]
+    assert found == [row for _, row in naive if row]
+    assert numbers.tolist() == [number for number, row in naive if row]
+
+
+def test_recbole_splits_with_ids_of_two_kinds_become_strings(tmp_path: Path) -> None:
+    for split, user in (("train", "7"), ("test", "ann")):
+        (tmp_path / f"toy.{split}.inter").write_text(f"user_id:token\titem_id:token\n{user}\t1\n")
+    assert read_log(tmp_path).frame["user"].to_list() == ["7", "ann"]
+
+
+def test_names_with_wildcards_are_plain_names(tmp_path: Path) -> None:
+    (tmp_path / "a1.csv").write_text("user,item\n5,6\n")
+    odd = tmp_path / "a[1]*.csv"
+    odd.write_text("user,item\n1,2\n")
+    assert pairs(read_log(odd).frame) == [(1, 2)]
+    table = tmp_path / "b[1]*.parquet"
+    pl.DataFrame({"user": [3], "item": [4]}).write_parquet(table)
+    assert pairs(read_log(table).frame) == [(3, 4)]
 
 
 def test_dtl_ns_keeps_the_files_own_ids(tmp_path: Path) -> None:

@@ -66,6 +66,20 @@ def resolve_columns(path: Path, names: Sequence[str], wanted: Mapping[str, str])
     return found
 
 
+def column_notes(path: Path, names: Sequence[str], roles: Mapping[str, str]) -> tuple[str, ...]:
+    """Say which column was taken for what, and which were not used.
+
+    Args:
+        path: The file.
+        names: The column names that are there.
+        roles: Column name by role.
+    """
+    used = f"{path.name}: " + ", ".join(f"{role} = {name!r}" for role, name in roles.items())
+    ignored = [repr(name) for name in names if name not in roles.values()]
+    more = f" and {len(ignored) - 20} more" if len(ignored) > 20 else ""
+    return (used, f"{path.name}: columns not used: " + ", ".join(ignored[:20]) + more) if ignored else (used,)
+
+
 def typed_frame(
     frame: pl.DataFrame, roles: Mapping[str, str], options: ReadOptions, place: Place
 ) -> pl.DataFrame:
@@ -121,6 +135,11 @@ def as_ids(column: pl.Series, role: str, id_type: IdType, place: Place) -> pl.Se
             allowed=f"integer or string {role} ids",
             hint="cast the column before the import",
         )
+    if id_type != "string":
+        # The usual case, without a regular expression over every row: plain digits in every row.
+        ids = column.cast(pl.Int64, strict=False)
+        if not ids.null_count() and bool((ids >= 0).all()) and bool((ids.cast(pl.String) == column).all()):
+            return ids.alias(role)
     text = column.str.strip_chars()
     empty = text.is_null() | (text == "")
     refuse(column, empty, f"{role} id", "an id in every row", place)

@@ -48,8 +48,8 @@ def as_seconds(column: pl.Series, unit: TimeUnit, place: Place) -> pl.Series:
         refuse(column, column.is_null(), "timestamp", "a time in every row", place)
         return column.cast(pl.Datetime("us")).dt.epoch("s").cast(pl.Int64).alias("timestamp")
     if column.dtype == pl.String:
-        looks_numeric = column.str.contains(r"^\s*[+-]?\d+(\.\d*)?([eE][+-]?\d+)?\s*$").fill_null(False)
-        if unit == "iso" or (unit == "auto" and not looks_numeric[:1].all()):
+        first = column.head(1).str.contains(r"^\s*[+-]?\d+(\.\d*)?([eE][+-]?\d+)?\s*$").fill_null(False)
+        if unit == "iso" or (unit == "auto" and not first.all()):
             return _from_iso(column, place)
         numbers = column.str.strip_chars().cast(pl.Int64, strict=False)
         if numbers.null_count():

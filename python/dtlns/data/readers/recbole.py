@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 
 from dtlns.data.readers.base import SPLITS, RawLog, ReadOptions
-from dtlns.data.readers.columns import resolve_columns, typed_frame
-from dtlns.data.readers.csv import text_table
+from dtlns.data.readers.columns import column_notes, resolve_columns, typed_frame
+from dtlns.data.readers.text_table import open_text_table
 from dtlns.errors import DataError
 
 
@@ -32,23 +32,25 @@ def read_recbole(path: Path, options: ReadOptions) -> RawLog:
     """
     files = _interaction_files(path)
     columns = {role: name.partition(":")[0] for role, name in options.columns.items()}
-    options = replace(options, columns=columns, separator="\t", header=None)
-    frames, notes, types = [], [], options.id_type
+    options = replace(options, columns=columns)
+    frames: list[pl.DataFrame] = []
+    notes: list[str] = []
     for split, file in files.items():
-        table, place = text_table(file, separator="\t", quote=None)
-        untyped = [name for name in table.columns if ":" not in name]
+        table = open_text_table(file, separator="\t", quote=None)
+        untyped = [name for name in table.names if ":" not in name]
         if untyped:
             raise DataError(
                 f"{file}, line 1: column {untyped[0]!r} has no type",
                 allowed="names such as user_id:token",
                 hint="a plain table is --format csv",
             )
-        table = table.rename({name: name.partition(":")[0] for name in table.columns})
-        roles = resolve_columns(file, table.columns, options.columns)
-        frame = typed_frame(table, roles, options, place)
+        plain = {name.partition(":")[0]: name for name in table.names}
+        roles = resolve_columns(file, list(plain), options.columns)
+        rows, place = table.read(plain[name] for name in roles.values())
+        frame = typed_frame(rows, {role: plain[name] for role, name in roles.items()}, options, place)
+        notes += column_notes(file, list(plain), roles)
         frames.append(frame.with_columns(split=pl.lit(split)) if split else frame)
-        notes.append(f"{file.name}: " + ", ".join(f"{role} = {name!r}" for role, name in roles.items()))
-    if types == "auto" and len({(f.schema["user"], f.schema["item"]) for f in frames}) > 1:
+    if options.id_type == "auto" and len({(f.schema["user"], f.schema["item"]) for f in frames}) > 1:
         frames = [frame.with_columns(pl.col("user", "item").cast(pl.String)) for frame in frames]
     try:
         frame = pl.concat(frames)

@@ -8,9 +8,9 @@ import polars as pl
 
 from dtlns.data.readers.base import Place
 from dtlns.data.readers.columns import as_ids
-from dtlns.data.readers.csv import text_table
 from dtlns.data.readers.parquet import parquet_table
 from dtlns.data.readers.text import check_file
+from dtlns.data.readers.text_table import open_text_table
 from dtlns.errors import DataError
 
 _IDS = {
@@ -54,10 +54,10 @@ def read_table(
     if is_parquet or path.suffix.lower() in (".parquet", ".pq"):
         table, place = parquet_table(path), Place(path)
     elif path.suffix in (".item", ".user"):  # RecBole: tabs, typed names, no quotes
-        table, place = text_table(path, separator="\t", quote=None)
+        table, place = open_text_table(path, separator="\t", quote=None).read()
         table = table.rename({name: name.partition(":")[0] for name in table.columns})
     else:
-        table, place = text_table(path)
+        table, place = open_text_table(path).read()
     ids = _find(path, table.columns, id_column, _IDS[role], f"{role} id", required=True)
     name = _find(path, table.columns, name_column, _NAMES, "name", required=False)
     assert ids is not None
