@@ -27,7 +27,9 @@ from dtlns.trees import PathCodes
 N_ITEMS = 7
 
 
-def world(layers: Layers, users: list[int], *, rows: list[int] | None = None, epoch: int = 1) -> SamplingContext:
+def world(
+    layers: Layers, users: list[int], *, rows: list[int] | None = None, epoch: int = 1
+) -> SamplingContext:
     """Every user has interacted with items 0 and 1; the positive is item 1."""
     n_users = len(layers.users)
     dense = np.zeros((n_users, N_ITEMS))
@@ -217,9 +219,12 @@ def test_views_and_weights_must_match() -> None:
     with pytest.raises(ConfigError, match=r"views \[\] and view weights \['semantic', 'structural'\] differ"):
         build(SamplerConfig(multi_view=True), {})
     with pytest.raises(ConfigError, match="no view is left"):
-        build(SamplerConfig(multi_view=True, view_weights={"structural": 0.0}), {"structural": CODES["structural"]})
+        build(
+            SamplerConfig(multi_view=True, view_weights={"structural": 0.0}),
+            {"structural": CODES["structural"]},
+        )
+    short = PathCodes.from_paths([(0,), (1,)])
     with pytest.raises(InputError, match="has 2 codes"):
-        short = PathCodes.from_paths([(0,), (1,)])
         build(SamplerConfig(multi_view=True, view_weights={"structural": 0.1}), {"structural": short})
     with pytest.raises(ConfigError, match="no scores to which views could be added"):
         build(SamplerConfig(name="uniform", multi_view=True), CODES)
