@@ -17,7 +17,11 @@ pub fn check_branching(branching: u32) -> Result<()> {
         return Ok(());
     }
     let value = branching.to_string();
-    Err(Error::Parameter { name: "branching", value, allowed: "2 to 65536" })
+    Err(Error::Parameter {
+        name: "branching",
+        value,
+        allowed: "2 to 65536",
+    })
 }
 
 /// Path codes of all items.
@@ -33,19 +37,33 @@ impl<'a> Codes<'a> {
     pub fn new(packed: &'a [u64], depth: &'a [u8], branching: u32) -> Result<Self> {
         check_branching(branching)?;
         if depth.len() != packed.len() {
-            return Err(Error::Length { name: "depth", got: depth.len(), expected: packed.len() });
+            return Err(Error::Length {
+                name: "depth",
+                got: depth.len(),
+                expected: packed.len(),
+            });
         }
         let bits = bits_per_level(branching);
         let is_sound = |&(&code, &levels): &(&u64, &u8)| {
             let used = u32::from(levels) * bits;
             let tail_is_zero = used <= 64 && (used == 64 || code << used == 0);
-            tail_is_zero && (branching.is_power_of_two() || {
-                (0..u32::from(levels)).all(|level| child(code, level, bits) < u64::from(branching))
-            })
+            tail_is_zero
+                && (branching.is_power_of_two() || {
+                    (0..u32::from(levels))
+                        .all(|level| child(code, level, bits) < u64::from(branching))
+                })
         };
         match packed.iter().zip(depth).position(|pair| !is_sound(&pair)) {
-            Some(item) => Err(Error::BrokenCode { item, packed: packed[item], depth: depth[item] }),
-            None => Ok(Self { packed, depth, branching }),
+            Some(item) => Err(Error::BrokenCode {
+                item,
+                packed: packed[item],
+                depth: depth[item],
+            }),
+            None => Ok(Self {
+                packed,
+                depth,
+                branching,
+            }),
         }
     }
 
@@ -87,8 +105,15 @@ impl<'a> Codes<'a> {
     ) -> Result<ArrayD<T>> {
         for ids in [&a, &b] {
             let out_of_range = |&id: &i64| id < 0 || id as u64 >= self.len() as u64;
-            if let Some((position, &value)) = ids.iter().enumerate().find(|(_, id)| out_of_range(id)) {
-                return Err(Error::IdOutOfRange { name: "item", position, value, bound: self.len() });
+            if let Some((position, &value)) =
+                ids.iter().enumerate().find(|(_, id)| out_of_range(id))
+            {
+                return Err(Error::IdOutOfRange {
+                    name: "item",
+                    position,
+                    value,
+                    bound: self.len(),
+                });
             }
         }
         let shape = broadcast_shape(a.shape(), b.shape()).ok_or_else(|| Error::Parameter {
@@ -109,18 +134,28 @@ impl<'a> Codes<'a> {
     }
 
     /// [`Self::prefix_length`] over arrays of items that broadcast.
-    pub fn prefix_lengths(&self, a: ArrayViewD<'_, i64>, b: ArrayViewD<'_, i64>) -> Result<ArrayD<u8>> {
+    pub fn prefix_lengths(
+        &self,
+        a: ArrayViewD<'_, i64>,
+        b: ArrayViewD<'_, i64>,
+    ) -> Result<ArrayD<u8>> {
         self.elementwise(a, b, |a, b| self.prefix_length(a, b))
     }
 
     /// [`Self::similarity`] over arrays of items that broadcast.
-    pub fn similarities(&self, a: ArrayViewD<'_, i64>, b: ArrayViewD<'_, i64>) -> Result<ArrayD<f32>> {
+    pub fn similarities(
+        &self,
+        a: ArrayViewD<'_, i64>,
+        b: ArrayViewD<'_, i64>,
+    ) -> Result<ArrayD<f32>> {
         self.elementwise(a, b, |a, b| self.similarity(a, b))
     }
 
     fn sorted_history(&self, items: &[u32]) -> Vec<(u64, u8)> {
-        let mut history: Vec<(u64, u8)> =
-            items.iter().map(|&i| (self.packed[i as usize], self.depth[i as usize])).collect();
+        let mut history: Vec<(u64, u8)> = items
+            .iter()
+            .map(|&i| (self.packed[i as usize], self.depth[i as usize]))
+            .collect();
         history.sort_unstable();
         history
     }
@@ -136,7 +171,11 @@ impl<'a> Codes<'a> {
         cancel: &Cancel,
     ) -> Result<Vec<i32>> {
         if train.n_cols() > self.len() {
-            return Err(Error::Length { name: "codes", got: self.len(), expected: train.n_cols() });
+            return Err(Error::Length {
+                name: "codes",
+                got: self.len(),
+                expected: train.n_cols(),
+            });
         }
         check_ids("user", users, train.n_rows())?;
         let width = match items {
@@ -146,7 +185,11 @@ impl<'a> Codes<'a> {
                 let width = items.len().checked_div(users.len()).unwrap_or(0);
                 if width * users.len() != items.len() {
                     let expected = width * users.len();
-                    return Err(Error::Length { name: "items", got: items.len(), expected });
+                    return Err(Error::Length {
+                        name: "items",
+                        got: items.len(),
+                        expected,
+                    });
                 }
                 width
             }
@@ -160,26 +203,30 @@ impl<'a> Codes<'a> {
         const USERS: usize = 1024;
         for (batch, rows) in out.chunks_mut(USERS * width).enumerate() {
             cancel.check()?;
-            rows.par_chunks_mut(width).enumerate().for_each(|(offset, row)| {
-                let position = batch * USERS + offset;
-                let history = self.sorted_history(train.row(users[position] as usize));
-                match (items, &leaves) {
-                    (None, Some((distinct, leaf_of))) => {
-                        let depths: Vec<i32> =
-                            distinct.iter().map(|&code| self.deepest(&history, code)).collect();
-                        for (out, &leaf) in row.iter_mut().zip(leaf_of) {
-                            *out = depths[leaf as usize];
+            rows.par_chunks_mut(width)
+                .enumerate()
+                .for_each(|(offset, row)| {
+                    let position = batch * USERS + offset;
+                    let history = self.sorted_history(train.row(users[position] as usize));
+                    match (items, &leaves) {
+                        (None, Some((distinct, leaf_of))) => {
+                            let depths: Vec<i32> = distinct
+                                .iter()
+                                .map(|&code| self.deepest(&history, code))
+                                .collect();
+                            for (out, &leaf) in row.iter_mut().zip(leaf_of) {
+                                *out = depths[leaf as usize];
+                            }
+                        }
+                        (items, _) => {
+                            let candidates = &items.unwrap_or(&[])[position * width..][..width];
+                            for (out, &item) in row.iter_mut().zip(candidates) {
+                                let code = (self.packed[item as usize], self.depth[item as usize]);
+                                *out = self.deepest(&history, code);
+                            }
                         }
                     }
-                    (items, _) => {
-                        let candidates = &items.unwrap_or(&[])[position * width..][..width];
-                        for (out, &item) in row.iter_mut().zip(candidates) {
-                            let code = (self.packed[item as usize], self.depth[item as usize]);
-                            *out = self.deepest(&history, code);
-                        }
-                    }
-                }
-            });
+                });
         }
         Ok(out)
     }
@@ -190,7 +237,9 @@ impl<'a> Codes<'a> {
     fn deepest(&self, history: &[(u64, u8)], code: (u64, u8)) -> i32 {
         let bits = bits_per_level(self.branching);
         let place = history.partition_point(|&other| other < code);
-        let after = history.get(place).map_or(0, |&other| common_prefix(code, other, bits));
+        let after = history
+            .get(place)
+            .map_or(0, |&other| common_prefix(code, other, bits));
         let before = match place {
             0 => 0,
             _ => common_prefix(code, history[place - 1], bits),
@@ -204,7 +253,9 @@ impl<'a> Codes<'a> {
         let mut distinct: Vec<(u64, u8)> = codes().collect();
         distinct.sort_unstable();
         distinct.dedup();
-        let leaf_of = codes().map(|code| distinct.partition_point(|&d| d < code) as u32).collect();
+        let leaf_of = codes()
+            .map(|code| distinct.partition_point(|&d| d < code) as u32)
+            .collect();
         (distinct, leaf_of)
     }
 
@@ -238,7 +289,10 @@ pub fn common_prefix(a: (u64, u8), b: (u64, u8), bits: u32) -> u8 {
 pub fn extend(packed: u64, depth: u32, child: u32, bits: u32) -> Result<u64> {
     let used = (depth + 1) * bits;
     if used > 64 {
-        return Err(Error::CodeOverflow { levels: depth + 1, bits });
+        return Err(Error::CodeOverflow {
+            levels: depth + 1,
+            bits,
+        });
     }
     Ok(packed | u64::from(child) << (64 - used))
 }
@@ -249,7 +303,11 @@ pub fn pack(children: &[i64], lengths: &[i64], branching: u32) -> Result<(Vec<u6
     let bits = bits_per_level(branching);
     let total: i64 = lengths.iter().sum();
     if lengths.iter().any(|&l| l < 0) || total as usize != children.len() {
-        return Err(Error::Length { name: "children", got: children.len(), expected: total.max(0) as usize });
+        return Err(Error::Length {
+            name: "children",
+            got: children.len(),
+            expected: total.max(0) as usize,
+        });
     }
     let mut packed = Vec::with_capacity(lengths.len());
     let mut depth = Vec::with_capacity(lengths.len());
@@ -264,7 +322,12 @@ pub fn pack(children: &[i64], lengths: &[i64], branching: u32) -> Result<(Vec<u6
         let mut code = 0;
         for (level, &value) in path.iter().enumerate() {
             if value < 0 || value >= i64::from(branching) {
-                return Err(Error::ChildIndex { item, level, value, branching });
+                return Err(Error::ChildIndex {
+                    item,
+                    level,
+                    value,
+                    branching,
+                });
             }
             code = extend(code, level as u32, value as u32, bits)?;
         }
@@ -277,7 +340,9 @@ pub fn pack(children: &[i64], lengths: &[i64], branching: u32) -> Result<(Vec<u6
 fn broadcast_shape(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let n = a.len().max(b.len());
     let at = |shape: &[usize], axis: usize| {
-        (axis + shape.len()).checked_sub(n).map_or(1, |index| shape[index])
+        (axis + shape.len())
+            .checked_sub(n)
+            .map_or(1, |index| shape[index])
     };
     (0..n)
         .map(|axis| match (at(a, axis), at(b, axis)) {

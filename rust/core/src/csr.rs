@@ -19,9 +19,16 @@ impl<'a> Csr<'a> {
         n_cols: usize,
     ) -> Result<Self> {
         if n_cols > i32::MAX as usize {
-            return Err(Error::TooLarge { name: "the number of items", value: n_cols });
+            return Err(Error::TooLarge {
+                name: "the number of items",
+                value: n_cols,
+            });
         }
-        let broken = |position, value| Error::Offsets { name, position, value };
+        let broken = |position, value| Error::Offsets {
+            name,
+            position,
+            value,
+        };
         match indptr.first() {
             None => return Err(broken(0, 0)),
             Some(&first) if first != 0 => return Err(broken(0, first)),
@@ -36,17 +43,31 @@ impl<'a> Csr<'a> {
         if last as u64 != indices.len() as u64 {
             return Err(broken(indptr.len() - 1, last));
         }
-        let view = Self { indptr, indices, n_cols };
+        let view = Self {
+            indptr,
+            indices,
+            n_cols,
+        };
         for row in 0..view.n_rows() {
             let items = view.row(row);
             if let Some(pair) = items.windows(2).find(|pair| pair[0] >= pair[1]) {
-                return Err(Error::Unsorted { name, row, left: pair[0], right: pair[1] });
+                return Err(Error::Unsorted {
+                    name,
+                    row,
+                    left: pair[0],
+                    right: pair[1],
+                });
             }
             match items.last() {
                 Some(&item) if item as usize >= n_cols => {
                     let position = indptr[row + 1] as usize - 1;
                     let value = i64::from(item);
-                    return Err(Error::IdOutOfRange { name: "item", position, value, bound: n_cols });
+                    return Err(Error::IdOutOfRange {
+                        name: "item",
+                        position,
+                        value,
+                        bound: n_cols,
+                    });
                 }
                 _ => {}
             }
@@ -104,10 +125,16 @@ impl<'a> Csr<'a> {
 
 /// Checks ids from outside against their range and narrows them.
 pub fn check_ids(name: &'static str, ids: &[i64], bound: usize) -> Result<()> {
-    match ids.iter().position(|&id| id < 0 || id as u64 >= bound as u64) {
-        Some(position) => {
-            Err(Error::IdOutOfRange { name, position, value: ids[position], bound })
-        }
+    match ids
+        .iter()
+        .position(|&id| id < 0 || id as u64 >= bound as u64)
+    {
+        Some(position) => Err(Error::IdOutOfRange {
+            name,
+            position,
+            value: ids[position],
+            bound,
+        }),
         None => Ok(()),
     }
 }
@@ -119,20 +146,53 @@ mod tests {
     #[test]
     fn accepts_empty_rows_and_nothing() {
         let view = Csr::new("m", &[0, 0, 2, 2], &[1, 4], 5).unwrap();
-        assert_eq!((view.n_rows(), view.row(0), view.row(1)), (3, &[][..], &[1, 4][..]));
+        assert_eq!(
+            (view.n_rows(), view.row(0), view.row(1)),
+            (3, &[][..], &[1, 4][..])
+        );
         assert!(Csr::new("m", &[0], &[], 0).unwrap().is_empty());
     }
 
     #[test]
     fn names_what_is_broken() {
-        let broken = |indptr: &[i64], indices: &[u32]| Csr::new("m", indptr, indices, 5).unwrap_err();
-        assert!(matches!(broken(&[], &[]), Error::Offsets { position: 0, .. }));
-        assert!(matches!(broken(&[1, 1], &[0]), Error::Offsets { position: 0, value: 1, .. }));
-        assert!(matches!(broken(&[0, 2, 1], &[0, 1]), Error::Offsets { position: 2, .. }));
-        assert!(matches!(broken(&[0, 9], &[0]), Error::Offsets { position: 1, value: 9, .. }));
-        assert!(matches!(broken(&[0, 1], &[0, 1]), Error::Offsets { position: 1, .. }));
-        assert!(matches!(broken(&[0, 2], &[3, 3]), Error::Unsorted { row: 0, .. }));
-        assert!(matches!(broken(&[0, 1, 2], &[0, 5]), Error::IdOutOfRange { position: 1, .. }));
+        let broken =
+            |indptr: &[i64], indices: &[u32]| Csr::new("m", indptr, indices, 5).unwrap_err();
+        assert!(matches!(
+            broken(&[], &[]),
+            Error::Offsets { position: 0, .. }
+        ));
+        assert!(matches!(
+            broken(&[1, 1], &[0]),
+            Error::Offsets {
+                position: 0,
+                value: 1,
+                ..
+            }
+        ));
+        assert!(matches!(
+            broken(&[0, 2, 1], &[0, 1]),
+            Error::Offsets { position: 2, .. }
+        ));
+        assert!(matches!(
+            broken(&[0, 9], &[0]),
+            Error::Offsets {
+                position: 1,
+                value: 9,
+                ..
+            }
+        ));
+        assert!(matches!(
+            broken(&[0, 1], &[0, 1]),
+            Error::Offsets { position: 1, .. }
+        ));
+        assert!(matches!(
+            broken(&[0, 2], &[3, 3]),
+            Error::Unsorted { row: 0, .. }
+        ));
+        assert!(matches!(
+            broken(&[0, 1, 2], &[0, 5]),
+            Error::IdOutOfRange { position: 1, .. }
+        ));
     }
 
     #[test]

@@ -114,7 +114,9 @@ pub enum Error {
         reason: &'static str,
     },
     /// A user has nothing that could be drawn.
-    #[error("user {user} has no item left to draw: {forbidden} of {n_items} are taken or excluded")]
+    #[error(
+        "user {user} has no item left to draw: {forbidden} of {n_items} are taken or excluded"
+    )]
     NothingLeft {
         /// Which user.
         user: usize,
@@ -144,7 +146,9 @@ impl Error {
                 Some("0 first, never decreasing, the number of stored indexes last".into())
             }
             Self::Unsorted { .. } => Some("strictly increasing column indexes in each row".into()),
-            Self::IdOutOfRange { name, bound: 0, .. } => Some(format!("no {name}, for there is none")),
+            Self::IdOutOfRange { name, bound: 0, .. } => {
+                Some(format!("no {name}, for there is none"))
+            }
             Self::IdOutOfRange { bound, .. } => Some(format!("0 to {}", bound - 1)),
             Self::Length { expected, .. } => Some(format!("length {expected}")),
             Self::Parameter { allowed, .. } => Some((*allowed).into()),

@@ -22,13 +22,20 @@ const BATCH: usize = 4096;
 /// Computes |U_i ∩ U_j| / |U_i ∪ U_j| for all pairs of items that share a user, without self loops.
 pub fn jaccard(users: Csr<'_>, cancel: &Cancel) -> Result<Graph> {
     if users.n_rows() > u32::MAX as usize {
-        return Err(Error::TooLarge { name: "the number of users", value: users.n_rows() });
+        return Err(Error::TooLarge {
+            name: "the number of users",
+            value: users.n_rows(),
+        });
     }
     let n_items = users.n_cols();
     let (offsets, row_ids) = users.transpose();
     let degree = |item: usize| (offsets[item + 1] - offsets[item]) as u64;
 
-    let mut graph = Graph { indptr: vec![0], indices: Vec::new(), weights: Vec::new() };
+    let mut graph = Graph {
+        indptr: vec![0],
+        indices: Vec::new(),
+        weights: Vec::new(),
+    };
     for start in (0..n_items).step_by(BATCH) {
         cancel.check()?;
         let rows: Vec<(Vec<i32>, Vec<f32>)> = (start..n_items.min(start + BATCH))

@@ -3,11 +3,12 @@
 
 use rayon::prelude::*;
 
+use crate::balance::balance_sizes;
 use crate::rng::{Sequence, Stream};
 use crate::{Cancel, Result, Vectors};
 
 /// Points that one reduction handles; fixed, so that sums do not depend on the number of threads.
-const CHUNK: usize = 2048;
+pub(crate) const CHUNK: usize = 2048;
 /// Rounds of Lloyd's algorithm at most.
 const MAX_ROUNDS: usize = 50;
 /// Lloyd stops when inertia falls by less than this share.
@@ -47,8 +48,16 @@ pub fn balanced_kmeans(
     stream: Stream,
     cancel: &Cancel,
 ) -> Result<Split> {
-    let problem = Problem { vectors, members, k, bounds: size_bounds(members.len(), k, balance) };
-    if members.iter().all(|&m| vectors.row(m as usize) == vectors.row(members[0] as usize)) {
+    let problem = Problem {
+        vectors,
+        members,
+        k,
+        bounds: size_bounds(members.len(), k, balance),
+    };
+    if members
+        .iter()
+        .all(|&m| vectors.row(m as usize) == vectors.row(members[0] as usize))
+    {
         return Ok(problem.cut_evenly());
     }
     let mut best: Option<Split> = None;
@@ -79,7 +88,8 @@ pub(crate) fn squared_distance(point: &[f32], centroid: &[f64]) -> f64 {
         let difference = f64::from(p) - c;
         lanes[lane] += difference * difference;
     }
-    ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
+    ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3]))
+        + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
 }
 
 /// The nearest of the centroids, the lower index among equals, and its squared distance.
@@ -118,10 +128,16 @@ impl Problem<'_> {
     /// Equal points: runs of equal length, for no distance tells them apart.
     fn cut_evenly(&self) -> Split {
         let n = self.members.len();
-        let assignment: Vec<u32> = (0..n).map(|position| (position * self.k / n) as u32).collect();
+        let assignment: Vec<u32> = (0..n)
+            .map(|position| (position * self.k / n) as u32)
+            .collect();
         let old = vec![0.0; self.k * self.vectors.n_cols()];
         let centroids = self.means(&assignment, &old, &vec![0.0; n]);
-        Split { assignment, centroids, inertia: 0.0 }
+        Split {
+            assignment,
+            centroids,
+            inertia: 0.0,
+        }
     }
 
     /// Numbers clusters by their first member: seeding's order has no meaning.
@@ -139,9 +155,14 @@ impl Problem<'_> {
         for (new, &old) in order.iter().enumerate() {
             number[old as usize] = new as u32;
         }
-        split.assignment.iter_mut().for_each(|c| *c = number[*c as usize]);
-        split.centroids =
-            order.iter().flat_map(|&old| self.centroid(&split.centroids, old as usize).to_vec()).collect();
+        split
+            .assignment
+            .iter_mut()
+            .for_each(|c| *c = number[*c as usize]);
+        split.centroids = order
+            .iter()
+            .flat_map(|&old| self.centroid(&split.centroids, old as usize).to_vec())
+            .collect();
     }
 
     fn solve(&self, random: &mut Sequence, cancel: &Cancel) -> Result<Split> {
@@ -162,14 +183,27 @@ impl Problem<'_> {
         for _ in 0..BALANCED_ROUNDS {
             cancel.check()?;
             let (mut assignment, _) = self.assign(&centroids);
-            let moved = self.balance(&mut assignment, &centroids);
+            let cost = |position: usize, cluster: u32| {
+                squared_distance(
+                    self.point(position),
+                    self.centroid(&centroids, cluster as usize),
+                )
+            };
+            let moved = balance_sizes(&mut assignment, self.k, self.bounds, cost);
             let zeros = vec![0.0; self.members.len()];
             centroids = self.means(&assignment, &centroids, &zeros);
             let inertia = self.inertia(&assignment, &centroids);
-            if best.as_ref().is_some_and(|b| inertia >= b.inertia * (1.0 - TOLERANCE)) {
+            if best
+                .as_ref()
+                .is_some_and(|b| inertia >= b.inertia * (1.0 - TOLERANCE))
+            {
                 break;
             }
-            best = Some(Split { assignment, centroids: centroids.clone(), inertia });
+            best = Some(Split {
+                assignment,
+                centroids: centroids.clone(),
+                inertia,
+            });
             if !moved {
                 break;
             }
@@ -182,7 +216,12 @@ impl Problem<'_> {
     fn seed(&self, random: &mut Sequence, cancel: &Cancel) -> Result<Vec<f64>> {
         let n = self.members.len();
         let trials = 2 + (self.k as f64).ln() as usize;
-        let widen = |position: usize| self.point(position).iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+        let widen = |position: usize| {
+            self.point(position)
+                .iter()
+                .map(|&x| f64::from(x))
+                .collect::<Vec<_>>()
+        };
         let mut centroids = widen(random.below(n as u32) as usize);
         let mut distances = self.distances_to(&centroids, None);
         for _ in 1..self.k {
@@ -190,7 +229,10 @@ impl Problem<'_> {
             let (best, updated) = (0..trials)
                 .map(|_| {
                     let position = draw_by_weight(&distances, random);
-                    (position, self.distances_to(&widen(position), Some(&distances)))
+                    (
+                        position,
+                        self.distances_to(&widen(position), Some(&distances)),
+                    )
                 })
                 .map(|(position, updated)| (position, chunked_sum(&updated), updated))
                 .reduce(|a, b| if b.1 < a.1 { b } else { a })
@@ -208,7 +250,11 @@ impl Problem<'_> {
             let distance = squared_distance(self.point(position), centroid);
             before.map_or(distance, |b| distance.min(b[position]))
         };
-        (0..self.members.len()).into_par_iter().with_min_len(CHUNK).map(one).collect()
+        (0..self.members.len())
+            .into_par_iter()
+            .with_min_len(CHUNK)
+            .map(one)
+            .collect()
     }
 
     fn assign(&self, centroids: &[f64]) -> (Vec<u32>, Vec<f64>) {
@@ -255,7 +301,9 @@ impl Problem<'_> {
             }
             let order = farthest.get_or_insert_with(|| {
                 let mut order: Vec<usize> = (0..distances.len()).collect();
-                order.sort_unstable_by(|&a, &b| distances[b].total_cmp(&distances[a]).then(a.cmp(&b)));
+                order.sort_unstable_by(|&a, &b| {
+                    distances[b].total_cmp(&distances[a]).then(a.cmp(&b))
+                });
                 order.truncate(self.k);
                 order.reverse();
                 order
@@ -284,92 +332,23 @@ impl Problem<'_> {
             .collect();
         chunked_sum(&distances)
     }
-
-    /// Moves points between clusters until all sizes are within bounds; returns whether any moved.
-    fn balance(&self, assignment: &mut [u32], centroids: &[f64]) -> bool {
-        let (least, most) = self.bounds;
-        let mut sizes = vec![0usize; self.k];
-        assignment.iter().for_each(|&c| sizes[c as usize] += 1);
-        let full = self.relocate(
-            assignment,
-            centroids,
-            &mut sizes,
-            |size| size > most,
-            |size| size < most,
-        );
-        let hungry = self.relocate(
-            assignment,
-            centroids,
-            &mut sizes,
-            |size| size > least,
-            |size| size < least,
-        );
-        debug_assert!(sizes.iter().all(|&size| (least..=most).contains(&size)));
-        full || hungry
-    }
-
-    /// Makes the cheapest moves from clusters that may give to clusters that may take.
-    ///
-    /// One pass over the sorted moves is enough: givers never become takers, and a move that was
-    /// passed over, because its taker was full or its giver done, never becomes possible again.
-    fn relocate(
-        &self,
-        assignment: &mut [u32],
-        centroids: &[f64],
-        sizes: &mut [usize],
-        gives: impl Fn(usize) -> bool + Sync,
-        takes: impl Fn(usize) -> bool + Sync,
-    ) -> bool {
-        let takers: Vec<u32> = (0..self.k as u32).filter(|&c| takes(sizes[c as usize])).collect();
-        let givers: Vec<bool> = sizes.iter().map(|&size| gives(size)).collect();
-        let needs_work = if givers.iter().zip(sizes.iter()).any(|(&g, &s)| g && takes(s)) {
-            false
-        } else {
-            givers.contains(&true) && !takers.is_empty()
-        };
-        if !needs_work {
-            return false;
-        }
-        let mut moves: Vec<(f64, u32, u32)> = assignment
-            .par_iter()
-            .with_min_len(CHUNK)
-            .enumerate()
-            .filter(|&(_, &from)| givers[from as usize])
-            .flat_map_iter(|(position, &from)| {
-                let point = self.point(position);
-                let stay = squared_distance(point, self.centroid(centroids, from as usize));
-                takers.iter().map(move |&to| {
-                    let go = squared_distance(point, self.centroid(centroids, to as usize));
-                    (go - stay, position as u32, to)
-                })
-            })
-            .collect();
-        moves.par_sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
-        let origin: Vec<u32> = assignment.to_vec();
-        let mut moved = false;
-        for (_, position, to) in moves {
-            let (position, to) = (position as usize, to as usize);
-            let from = assignment[position] as usize;
-            if assignment[position] == origin[position] && gives(sizes[from]) && takes(sizes[to]) {
-                assignment[position] = to as u32;
-                sizes[from] -= 1;
-                sizes[to] += 1;
-                moved = true;
-            }
-        }
-        moved
-    }
 }
 
 /// A sum in fixed chunks, so that any number of threads gives the same bits.
 fn chunked_sum(values: &[f64]) -> f64 {
-    let parts: Vec<f64> = values.par_chunks(CHUNK).map(|chunk| chunk.iter().sum()).collect();
+    let parts: Vec<f64> = values
+        .par_chunks(CHUNK)
+        .map(|chunk| chunk.iter().sum())
+        .collect();
     parts.iter().sum()
 }
 
 /// A position drawn with chance proportional to its weight; uniform where all weights are 0.
 fn draw_by_weight(weights: &[f64], random: &mut Sequence) -> usize {
-    let parts: Vec<f64> = weights.par_chunks(CHUNK).map(|chunk| chunk.iter().sum()).collect();
+    let parts: Vec<f64> = weights
+        .par_chunks(CHUNK)
+        .map(|chunk| chunk.iter().sum())
+        .collect();
     let total: f64 = parts.iter().sum();
     if total <= 0.0 {
         return random.below(weights.len() as u32) as usize;
@@ -382,7 +361,10 @@ fn draw_by_weight(weights: &[f64], random: &mut Sequence) -> usize {
             continue;
         }
         let start = chunk * CHUNK;
-        for (offset, &weight) in weights[start..weights.len().min(start + CHUNK)].iter().enumerate() {
+        for (offset, &weight) in weights[start..weights.len().min(start + CHUNK)]
+            .iter()
+            .enumerate()
+        {
             if weight > 0.0 {
                 last = start + offset;
                 if left < weight {

@@ -2,6 +2,7 @@
 //! draws, top-k. Everything is deterministic for any number of threads.
 #![forbid(unsafe_code)]
 
+mod balance;
 pub mod codes;
 pub mod csr;
 pub mod error;

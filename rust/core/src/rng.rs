@@ -54,7 +54,9 @@ impl Stream {
     pub fn new(seed: u64, purpose: u32, epoch: u64) -> Self {
         let [low, high] = split(epoch);
         let mixed = philox4x32([low, high, purpose, STREAM_VERSION], split(seed));
-        Self { key: [mixed[0], mixed[1]] }
+        Self {
+            key: [mixed[0], mixed[1]],
+        }
     }
 
     /// Four random words for one address; `attempt` tells apart what one address needs more of.
@@ -92,7 +94,11 @@ impl Stream {
 
     /// Reads the stream from its start, one number after another.
     pub fn sequence(self, row: u64) -> Sequence {
-        Sequence { stream: self, row, draw: 0 }
+        Sequence {
+            stream: self,
+            row,
+            draw: 0,
+        }
     }
 }
 
@@ -169,7 +175,10 @@ mod tests {
                 counts[stream.below(row, draw, 7) as usize] += 1.0;
             }
         }
-        let statistic: f64 = counts.iter().map(|c| (c - 10_000.0).powi(2) / 10_000.0).sum();
+        let statistic: f64 = counts
+            .iter()
+            .map(|c| (c - 10_000.0).powi(2) / 10_000.0)
+            .sum();
         assert!(statistic < 27.86, "{counts:?}");
     }
 
@@ -191,7 +200,9 @@ mod tests {
 
     #[test]
     fn permutations_hold_everything_once() {
-        let mut order = Stream::new(3, Purpose::Shuffle as u32, 0).sequence(0).permutation(100);
+        let mut order = Stream::new(3, Purpose::Shuffle as u32, 0)
+            .sequence(0)
+            .permutation(100);
         assert_ne!(order, (0..100).collect::<Vec<_>>());
         order.sort_unstable();
         assert_eq!(order, (0..100).collect::<Vec<_>>());
@@ -200,7 +211,13 @@ mod tests {
     #[test]
     fn keys_tell_streams_apart() {
         let word = |seed, purpose, epoch| Stream::new(seed, purpose, epoch).block(0, 0, 0);
-        let all = [word(0, 1, 0), word(1, 1, 0), word(0, 2, 0), word(0, 1, 1), word(1 << 32, 1, 0)];
+        let all = [
+            word(0, 1, 0),
+            word(1, 1, 0),
+            word(0, 2, 0),
+            word(0, 1, 1),
+            word(1 << 32, 1, 0),
+        ];
         for (i, a) in all.iter().enumerate() {
             assert!(all[..i].iter().all(|b| a != b));
         }

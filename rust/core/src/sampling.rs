@@ -23,7 +23,11 @@ impl Pool {
         if let Some(exclude) = exclude {
             if exclude.n_rows() != train.n_rows() {
                 let (got, expected) = (exclude.n_rows(), train.n_rows());
-                return Err(Error::Length { name: "exclude", got, expected });
+                return Err(Error::Length {
+                    name: "exclude",
+                    got,
+                    expected,
+                });
             }
         }
         for user in 0..train.n_rows() {
@@ -32,7 +36,11 @@ impl Pool {
             merge(history, excluded, &mut forbidden);
             indptr.push(forbidden.len() as i64);
         }
-        Ok(Self { indptr, forbidden, n_items: train.n_cols() })
+        Ok(Self {
+            indptr,
+            forbidden,
+            n_items: train.n_cols(),
+        })
     }
 
     /// Number of users.
@@ -52,7 +60,10 @@ impl Pool {
 
     /// Number of items that can be drawn for each user.
     pub fn available(&self) -> Vec<i64> {
-        self.indptr.windows(2).map(|ends| self.n_items as i64 - (ends[1] - ends[0])).collect()
+        self.indptr
+            .windows(2)
+            .map(|ends| self.n_items as i64 - (ends[1] - ends[0]))
+            .collect()
     }
 
     /// Draws `n` items for each user of `users`, with replacement, uniform over what is left.
@@ -70,7 +81,11 @@ impl Pool {
         check_ids("user", users, self.n_users())?;
         check_ids("row", rows, i64::MAX as usize)?;
         if rows.len() != users.len() {
-            return Err(Error::Length { name: "rows", got: rows.len(), expected: users.len() });
+            return Err(Error::Length {
+                name: "rows",
+                got: rows.len(),
+                expected: users.len(),
+            });
         }
         let mut out = vec![0i64; users.len() * n];
         if n == 0 {
@@ -80,22 +95,30 @@ impl Pool {
             let forbidden = self.forbidden(user as usize).len();
             if forbidden >= self.n_items {
                 let (user, n_items) = (user as usize, self.n_items);
-                return Err(Error::NothingLeft { user, forbidden, n_items });
+                return Err(Error::NothingLeft {
+                    user,
+                    forbidden,
+                    n_items,
+                });
             }
         }
         let stream = Stream::new(seed, Purpose::Negatives as u32, epoch);
         const ROWS: usize = 1 << 16;
         for (batch, rows_out) in out.chunks_mut(ROWS * n).enumerate() {
             cancel.check()?;
-            rows_out.par_chunks_mut(n).with_min_len(256).enumerate().for_each(|(offset, row_out)| {
-                let position = batch * ROWS + offset;
-                let forbidden = self.forbidden(users[position] as usize);
-                let left = (self.n_items - forbidden.len()) as u32;
-                for (draw, out) in row_out.iter_mut().enumerate() {
-                    let rank = stream.below(rows[position] as u64, draw as u32, left);
-                    *out = i64::from(item_of_rank(forbidden, rank));
-                }
-            });
+            rows_out
+                .par_chunks_mut(n)
+                .with_min_len(256)
+                .enumerate()
+                .for_each(|(offset, row_out)| {
+                    let position = batch * ROWS + offset;
+                    let forbidden = self.forbidden(users[position] as usize);
+                    let left = (self.n_items - forbidden.len()) as u32;
+                    for (draw, out) in row_out.iter_mut().enumerate() {
+                        let rank = stream.below(rows[position] as u64, draw as u32, left);
+                        *out = i64::from(item_of_rank(forbidden, rank));
+                    }
+                });
         }
         Ok(out)
     }
@@ -128,16 +151,25 @@ fn merge(mut a: &[u32], mut b: &[u32], out: &mut Vec<u32>) {
 }
 
 /// Uniform numbers in [0, 1) for `rows` × `n`, from the caller's own stream number `purpose`.
-pub fn keyed_uniform(rows: &[i64], n: usize, seed: u64, epoch: u64, purpose: u32) -> Result<Vec<f32>> {
+pub fn keyed_uniform(
+    rows: &[i64],
+    n: usize,
+    seed: u64,
+    epoch: u64,
+    purpose: u32,
+) -> Result<Vec<f32>> {
     check_ids("row", rows, i64::MAX as usize)?;
     let stream = Stream::new(seed, (Purpose::User as u32).saturating_add(purpose), epoch);
     let mut out = vec![0f32; rows.len() * n];
     if n > 0 {
-        out.par_chunks_mut(n).with_min_len(256).zip(rows).for_each(|(row_out, &row)| {
-            for (draw, out) in row_out.iter_mut().enumerate() {
-                *out = stream.unit(row as u64, draw as u32);
-            }
-        });
+        out.par_chunks_mut(n)
+            .with_min_len(256)
+            .zip(rows)
+            .for_each(|(row_out, &row)| {
+                for (draw, out) in row_out.iter_mut().enumerate() {
+                    *out = stream.unit(row as u64, draw as u32);
+                }
+            });
     }
     Ok(out)
 }
@@ -148,7 +180,9 @@ mod tests {
 
     #[test]
     fn ranks_skip_what_is_forbidden() {
-        let allowed: Vec<u32> = (0..6).map(|rank| item_of_rank(&[0, 3, 4, 8], rank)).collect();
+        let allowed: Vec<u32> = (0..6)
+            .map(|rank| item_of_rank(&[0, 3, 4, 8], rank))
+            .collect();
         assert_eq!(allowed, [1, 2, 5, 6, 7, 9]);
     }
 
@@ -163,9 +197,22 @@ mod tests {
     fn a_user_with_everything_is_named() {
         let train = Csr::new("train", &[0, 1, 3], &[0, 0, 1], 2).unwrap();
         let pool = Pool::new(train, None).unwrap();
-        assert_eq!(pool.draw(&[0, 0], &[0, 1], 2, 0, 0, &Cancel::new()).unwrap(), [1, 1, 1, 1]);
-        let error = pool.draw(&[0, 1], &[0, 1], 1, 0, 0, &Cancel::new()).unwrap_err();
-        assert_eq!(error, Error::NothingLeft { user: 1, forbidden: 2, n_items: 2 });
+        assert_eq!(
+            pool.draw(&[0, 0], &[0, 1], 2, 0, 0, &Cancel::new())
+                .unwrap(),
+            [1, 1, 1, 1]
+        );
+        let error = pool
+            .draw(&[0, 1], &[0, 1], 1, 0, 0, &Cancel::new())
+            .unwrap_err();
+        assert_eq!(
+            error,
+            Error::NothingLeft {
+                user: 1,
+                forbidden: 2,
+                n_items: 2
+            }
+        );
     }
 
     #[test]

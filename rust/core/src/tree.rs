@@ -23,13 +23,21 @@ impl Shape {
         check_branching(self.branching)?;
         if self.max_leaf_size == 0 {
             let value = "0".into();
-            return Err(Error::Parameter { name: "max_leaf_size", value, allowed: "at least 1" });
+            return Err(Error::Parameter {
+                name: "max_leaf_size",
+                value,
+                allowed: "at least 1",
+            });
         }
         let (low, high) = self.balance;
         if !(0.0..=1.0).contains(&low) || !(1.0..=1e9).contains(&high) {
             let value = format!("({low}, {high})");
             let allowed = "a lower bound from 0 to 1 and an upper bound from 1 to 1e9";
-            return Err(Error::Parameter { name: "balance", value, allowed });
+            return Err(Error::Parameter {
+                name: "balance",
+                value,
+                allowed,
+            });
         }
         Ok(())
     }
@@ -76,19 +84,27 @@ pub fn build(vectors: Vectors<'_>, shape: Shape, seed: u64, cancel: &Cancel) -> 
     shape.check()?;
     let n_items = vectors.n_rows();
     let bits = bits_per_level(shape.branching);
-    let mut tree = Tree { dimensions: vectors.n_cols(), ..Tree::default() };
+    let mut tree = Tree {
+        dimensions: vectors.n_cols(),
+        ..Tree::default()
+    };
     let mut packed = vec![0u64; n_items];
     let mut leaf_depth = vec![0u8; n_items];
 
     let all: Vec<u32> = (0..n_items as u32).collect();
     let mean = mean_of(vectors, &all);
     tree.push(-1, 0, n_items, &mean);
-    let mut level = vec![Pending { node: 0, prefix: 0, members: all }];
+    let mut level = vec![Pending {
+        node: 0,
+        prefix: 0,
+        members: all,
+    }];
     let mut depth = 0u32;
     while !level.is_empty() {
         cancel.check()?;
-        let (split, leaves): (Vec<_>, Vec<_>) =
-            level.into_iter().partition(|p| p.members.len() > shape.max_leaf_size);
+        let (split, leaves): (Vec<_>, Vec<_>) = level
+            .into_iter()
+            .partition(|p| p.members.len() > shape.max_leaf_size);
         for leaf in leaves {
             for item in leaf.members {
                 packed[item as usize] = leaf.prefix;
@@ -121,7 +137,11 @@ pub fn build(vectors: Vectors<'_>, shape: Shape, seed: u64, cancel: &Cancel) -> 
             for (child, members) in groups.into_iter().enumerate() {
                 let centroid = &result.centroids[child * width..(child + 1) * width];
                 let prefix = extend(pending.prefix, depth, child as u32, bits)?;
-                next.push(Pending { node: tree.len(), prefix, members });
+                next.push(Pending {
+                    node: tree.len(),
+                    prefix,
+                    members,
+                });
                 let size = next[next.len() - 1].members.len();
                 tree.push(pending.node as i32, depth as u8 + 1, size, centroid);
             }
@@ -129,13 +149,24 @@ pub fn build(vectors: Vectors<'_>, shape: Shape, seed: u64, cancel: &Cancel) -> 
         level = next;
         depth += 1;
     }
-    Ok(Built { tree, packed, depth: leaf_depth })
+    Ok(Built {
+        tree,
+        packed,
+        depth: leaf_depth,
+    })
 }
 
 /// A node's random numbers depend on the seed and on its own path, not on the order of the work.
 fn node_stream(seed: u64, prefix: u64, depth: u32) -> Stream {
-    let mixed = philox4x32([prefix as u32, (prefix >> 32) as u32, depth, 0], [seed as u32, (seed >> 32) as u32]);
-    Stream::new(u64::from(mixed[0]) << 32 | u64::from(mixed[1]), Purpose::KMeans as u32, 0)
+    let mixed = philox4x32(
+        [prefix as u32, (prefix >> 32) as u32, depth, 0],
+        [seed as u32, (seed >> 32) as u32],
+    );
+    Stream::new(
+        u64::from(mixed[0]) << 32 | u64::from(mixed[1]),
+        Purpose::KMeans as u32,
+        0,
+    )
 }
 
 fn mean_of(vectors: Vectors<'_>, members: &[u32]) -> Vec<f64> {
@@ -145,7 +176,8 @@ fn mean_of(vectors: Vectors<'_>, members: &[u32]) -> Vec<f64> {
             *m += f64::from(x);
         }
     }
-    mean.iter_mut().for_each(|m| *m /= members.len().max(1) as f64);
+    mean.iter_mut()
+        .for_each(|m| *m /= members.len().max(1) as f64);
     mean
 }
 
@@ -189,13 +221,23 @@ impl<'a> Encoder<'a> {
     ) -> Result<Self> {
         check_branching(branching)?;
         let n = first_child.len();
-        for (name, got) in [("n_children", n_children.len()), ("centroids", centroids.n_rows())] {
+        for (name, got) in [
+            ("n_children", n_children.len()),
+            ("centroids", centroids.n_rows()),
+        ] {
             if got != n {
-                return Err(Error::Length { name, got, expected: n });
+                return Err(Error::Length {
+                    name,
+                    got,
+                    expected: n,
+                });
             }
         }
         if n == 0 {
-            return Err(Error::BrokenTree { node: 0, reason: "there is no root" });
+            return Err(Error::BrokenTree {
+                node: 0,
+                reason: "there is no root",
+            });
         }
         for node in 0..n {
             let (first, count) = (i64::from(first_child[node]), i64::from(n_children[node]));
@@ -208,14 +250,23 @@ impl<'a> Encoder<'a> {
             };
             return Err(Error::BrokenTree { node, reason });
         }
-        Ok(Self { first_child, n_children, centroids, bits: bits_per_level(branching) })
+        Ok(Self {
+            first_child,
+            n_children,
+            centroids,
+            bits: bits_per_level(branching),
+        })
     }
 
     /// Descends to the leaf of the nearest centroids; among equals to the lower child.
     pub fn encode(&self, vectors: Vectors<'_>, cancel: &Cancel) -> Result<(Vec<u64>, Vec<u8>)> {
         if vectors.n_cols() != self.centroids.n_cols() {
             let (got, expected) = (vectors.n_cols(), self.centroids.n_cols());
-            return Err(Error::Length { name: "a vector", got, expected });
+            return Err(Error::Length {
+                name: "a vector",
+                got,
+                expected,
+            });
         }
         cancel.check()?;
         let codes: Vec<(u64, u8)> = (0..vectors.n_rows())
@@ -232,7 +283,12 @@ impl<'a> Encoder<'a> {
             let first = self.first_child[node] as usize;
             wide.clear();
             for child in 0..self.n_children[node] as usize {
-                wide.extend(self.centroids.row(first + child).iter().map(|&c| f64::from(c)));
+                wide.extend(
+                    self.centroids
+                        .row(first + child)
+                        .iter()
+                        .map(|&c| f64::from(c)),
+                );
             }
             let (child, _) = nearest(vector, wide);
             packed = extend(packed, depth, child, self.bits)?;

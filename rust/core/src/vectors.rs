@@ -14,15 +14,31 @@ impl<'a> Vectors<'a> {
     /// Checks length and finiteness once.
     pub fn new(name: &'static str, data: &'a [f32], n_rows: usize, n_cols: usize) -> Result<Self> {
         if n_rows > i32::MAX as usize {
-            return Err(Error::TooLarge { name: "the number of rows", value: n_rows });
+            return Err(Error::TooLarge {
+                name: "the number of rows",
+                value: n_rows,
+            });
         }
         if data.len() != n_rows * n_cols {
-            return Err(Error::Length { name, got: data.len(), expected: n_rows * n_cols });
+            return Err(Error::Length {
+                name,
+                got: data.len(),
+                expected: n_rows * n_cols,
+            });
         }
         if let Some(at) = data.iter().position(|x| !x.is_finite()) {
-            return Err(Error::NonFinite { name, row: at / n_cols, column: at % n_cols, value: data[at] });
+            return Err(Error::NonFinite {
+                name,
+                row: at / n_cols,
+                column: at % n_cols,
+                value: data[at],
+            });
         }
-        Ok(Self { data, n_rows, n_cols })
+        Ok(Self {
+            data,
+            n_rows,
+            n_cols,
+        })
     }
 
     /// Number of vectors.

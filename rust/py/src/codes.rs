@@ -49,7 +49,9 @@ fn prefix_length<'py>(
 ) -> PyResult<Bound<'py, PyArrayDyn<u8>>> {
     let (packed, depth) = (flat(&packed), flat(&depth));
     let (a, b) = (view(&a), view(&b));
-    let lengths = door::run(py, |_| Codes::new(&packed, &depth, branching)?.prefix_lengths(a, b))?;
+    let lengths = door::run(py, |_| {
+        Codes::new(&packed, &depth, branching)?.prefix_lengths(a, b)
+    })?;
     Ok(lengths.into_pyarray(py))
 }
 
@@ -64,7 +66,9 @@ fn similarity<'py>(
 ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
     let (packed, depth) = (flat(&packed), flat(&depth));
     let (a, b) = (view(&a), view(&b));
-    let values = door::run(py, |_| Codes::new(&packed, &depth, branching)?.similarities(a, b))?;
+    let values = door::run(py, |_| {
+        Codes::new(&packed, &depth, branching)?.similarities(a, b)
+    })?;
     Ok(values.into_pyarray(py))
 }
 
@@ -88,7 +92,11 @@ fn deepest_prefix<'py>(
         None => [rows, packed.shape()[0]],
     };
     if shape[0] != rows {
-        let error = Error::Length { name: "items", got: shape[0], expected: rows };
+        let error = Error::Length {
+            name: "items",
+            got: shape[0],
+            expected: rows,
+        };
         return Err(door::raise(py, &error));
     }
     let (packed, depth) = (flat(&packed), flat(&depth));

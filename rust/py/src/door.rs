@@ -25,7 +25,8 @@ pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
         let details = PyDict::new(py);
         details.set_item("allowed", error.allowed())?;
         details.set_item("hint", error.hint())?;
-        py.get_type::<InputError>().call((error.to_string(),), Some(&details))
+        py.get_type::<InputError>()
+            .call((error.to_string(),), Some(&details))
     };
     make().map_or_else(|failed| failed, PyErr::from_value)
 }
@@ -64,10 +65,7 @@ fn pool() -> PyResult<Arc<ThreadPool>> {
 }
 
 /// Runs `work` on the pool without the GIL, while this thread waits and looks for signals.
-pub fn run<T: Send>(
-    py: Python<'_>,
-    work: impl FnOnce(&Cancel) -> Result<T> + Send,
-) -> PyResult<T> {
+pub fn run<T: Send>(py: Python<'_>, work: impl FnOnce(&Cancel) -> Result<T> + Send) -> PyResult<T> {
     let pool = pool()?;
     let cancel = Cancel::new();
     let outcome = py.detach(|| {
@@ -105,8 +103,12 @@ pub fn run<T: Send>(
                 .map(ToString::to_string)
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_default();
-            Err(PyRuntimeError::new_err(format!("internal error in the core: {message}")))
+            Err(PyRuntimeError::new_err(format!(
+                "internal error in the core: {message}"
+            )))
         }
-        (None, None) => Err(PyRuntimeError::new_err("internal error in the core: no answer")),
+        (None, None) => Err(PyRuntimeError::new_err(
+            "internal error in the core: no answer",
+        )),
     }
 }

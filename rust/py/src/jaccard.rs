@@ -4,8 +4,11 @@ use pyo3::prelude::*;
 
 use crate::{arrays::flat, door};
 
-type GraphArrays<'py> =
-    (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f32>>);
+type GraphArrays<'py> = (
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<i32>>,
+    Bound<'py, PyArray1<f32>>,
+);
 
 #[pyfunction]
 fn jaccard<'py>(

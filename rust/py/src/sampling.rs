@@ -60,7 +60,9 @@ impl ForbiddenSets {
         let batch = users.shape()[0];
         let (users, rows) = (flat(&users), flat(&rows));
         let pool = &self.0;
-        let items = door::run(py, |cancel| pool.draw(&users, &rows, n, seed, epoch, cancel))?;
+        let items = door::run(py, |cancel| {
+            pool.draw(&users, &rows, n, seed, epoch, cancel)
+        })?;
         shaped(py, batch, n, items)
     }
 
@@ -74,7 +76,12 @@ impl ForbiddenSets {
             let (value, bound) = (user as i64, self.0.n_users());
             return Err(door::raise(
                 py,
-                &Error::IdOutOfRange { name: "user", position: 0, value, bound },
+                &Error::IdOutOfRange {
+                    name: "user",
+                    position: 0,
+                    value,
+                    bound,
+                },
             ));
         }
         Ok(self.0.forbidden(user).to_vec().into_pyarray(py))
@@ -102,7 +109,9 @@ fn shaped<T: numpy::Element>(
     n: usize,
     values: Vec<T>,
 ) -> PyResult<Bound<'_, PyArray2<T>>> {
-    Ok(Array2::from_shape_vec((batch, n), values).expect("batch times n values").into_pyarray(py))
+    Ok(Array2::from_shape_vec((batch, n), values)
+        .expect("batch times n values")
+        .into_pyarray(py))
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -21,7 +21,16 @@ fn build_tree<'py>(
     let data = flat(&vectors);
     let built = door::run(py, |cancel| {
         let vectors = Vectors::new("vectors", &data, n_rows, n_cols)?;
-        build(vectors, Shape { branching, max_leaf_size, balance }, seed, cancel)
+        build(
+            vectors,
+            Shape {
+                branching,
+                max_leaf_size,
+                balance,
+            },
+            seed,
+            cancel,
+        )
     })?;
     let arrays = PyDict::new(py);
     let tree = built.tree;
@@ -31,8 +40,9 @@ fn build_tree<'py>(
     arrays.set_item("n_children", tree.n_children.into_pyarray(py))?;
     arrays.set_item("node_depth", tree.depth.into_pyarray(py))?;
     arrays.set_item("size", tree.size.into_pyarray(py))?;
-    let centroids = numpy::ndarray::Array2::from_shape_vec((nodes, tree.dimensions), tree.centroids)
-        .expect("a tree has one centroid a node");
+    let centroids =
+        numpy::ndarray::Array2::from_shape_vec((nodes, tree.dimensions), tree.centroids)
+            .expect("a tree has one centroid a node");
     arrays.set_item("centroids", centroids.into_pyarray(py))?;
     arrays.set_item("packed", built.packed.into_pyarray(py))?;
     arrays.set_item("depth", built.depth.into_pyarray(py))?;
