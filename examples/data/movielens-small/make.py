@@ -45,7 +45,9 @@ def main() -> None:
         schema_overrides={"title": pl.String, "year": pl.Int16, "genres": pl.String},
     )
     for name, data in (("ratings", ratings), ("movies", movies)):
-        data.write_parquet(HERE / f"{name}.parquet", compression="zstd", compression_level=19, statistics=False)
+        data.write_parquet(
+            HERE / f"{name}.parquet", compression="zstd", compression_level=19, statistics=False
+        )
 
 
 if __name__ == "__main__":

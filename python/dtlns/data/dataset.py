@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from dtlns.artifacts import Artifact, open_artifact
 from dtlns.data.store import FACTS, KIND
-from dtlns.data.views import HeldOutView, TestView, TrainView, ValidView
+from dtlns.data.views import TestView, TrainView, ValidView
 from dtlns.errors import ArtifactError
 
 _NEEDED = ("name", "split", "notes", "train_users", "train_items", "tables")
@@ -169,8 +170,6 @@ def load_dataset(path: Path | str) -> Dataset:
 
 
 def _read_facts(artifact: Artifact) -> dict[str, Any]:
-    import json
-
     file = artifact.path / FACTS
     try:
         facts = json.loads(file.read_bytes())
@@ -194,6 +193,3 @@ def _ids(column: pl.Series, count: int) -> NDArray[Any] | None:
         return np.array(warm.to_list(), dtype=object)
     ids: NDArray[Any] = warm.to_numpy()
     return None if np.array_equal(ids, np.arange(count)) else ids
-
-
-__all__ = ["Dataset", "HeldOutView", "load_dataset"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dtlns.data.dataset import Dataset
+from dtlns.data.importing import import_dataset
 from dtlns.data.planted import SETTINGS, PlantedSettings, PlantedTruth, load_truth, plant
 from dtlns.data.splits import split_dataset
 from dtlns.errors import ArtifactError, InputError
@@ -143,8 +144,6 @@ def test_impossible_worlds_are_named(tmp_path: Path) -> None:
 def test_other_data_has_no_truth(tmp_path: Path) -> None:
     data = plant(tmp_path / "d", users=50)
     (tmp_path / "log.csv").write_text("user,item\n1,2\n2,3\n")
-    from dtlns.data.importing import import_dataset
-
     with pytest.raises(ArtifactError, match="is not a planted data set"):
         load_truth(import_dataset(tmp_path / "log.csv", tmp_path / "e"))
     assert load_truth(data.path).paths.shape == (1024, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,8 +23,6 @@ def imported(tmp_path: Path, text: str) -> Dataset:
 
 
 def test_counts_by_hand(tmp_path: Path) -> None:
-    import polars as pl
-
     rows = [
         (0, 0, "train", 86400),
         (0, 1, "train", 0),
