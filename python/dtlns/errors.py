@@ -30,9 +30,7 @@ class DtlnsError(Exception):
         return " · ".join(parts)
 
 
-def _rebuild(
-    kind: type[DtlnsError], what: str, allowed: str | None, hint: str | None
-) -> DtlnsError:
+def _rebuild(kind: type[DtlnsError], what: str, allowed: str | None, hint: str | None) -> DtlnsError:
     return kind(what, allowed=allowed, hint=hint)
 
 
