@@ -103,8 +103,9 @@ class SelectionConfig(Settings):
 
 DEFAULT_PRETRAIN = TrainConfig(
     model=ModelConfig(name="lightgcn"),
-    sampler=SamplerConfig(name="uniform"),
+    sampler=SamplerConfig(name="mixgcf"),
     epochs=40,
+    batch_size=4096,
     learning_rate=2e-3,
 )
 DEFAULT_TRAIN = TrainConfig(

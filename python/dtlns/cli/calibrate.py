@@ -78,6 +78,6 @@ def describe(measured: dict[str, Any], fitted: dict[str, Any]) -> str:
         f"  calibration error      {measured['calibration_error']:.5f}",
         "  predicted → observed   "
         + ", ".join(f"{b['predicted']:.4f} → {b['observed']:.4f}" for b in measured["reliability"]),
-        f"weights per bit of surprise: {weights}",
+        f"weights in the logit: {weights}",
     ]
     return "\n".join(lines)

@@ -45,3 +45,25 @@ class Judge(Protocol):
     def score(self, request: JudgeRequest) -> NDArray[np.float32]:
         """Return float32 [N, C] for the N pairs of `request.candidates.pairs()`."""
         ...
+
+
+HISTORY = "log2_history"
+
+
+def score_table(judge: Judge, request: JudgeRequest) -> tuple[list[str], NDArray[np.float32]]:
+    """Return what calibration sees: the judge's columns, and the length of the user's history beside them.
+
+    A user of long history has more hidden positives, and so has more of them among as many candidates. Judges that
+    compare users with each other need to know that; the column is log2(1 + interactions).
+
+    Args:
+        judge: Any judge.
+        request: What to judge.
+
+    Returns:
+        Names of the C + 1 columns, and float32 [N, C + 1].
+    """
+    users, _ = request.candidates.pairs()
+    history = np.log2(1 + request.train.user_counts[users]).astype(np.float32)
+    scores = judge.score(request)
+    return [*judge.columns(request), HISTORY], np.concatenate([scores, history[:, None]], axis=1)

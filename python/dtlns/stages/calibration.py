@@ -19,7 +19,7 @@ from dtlns.artifacts import Artifact, IfExists, Spec, make_artifact, write_json
 from dtlns.candidates import make_candidates
 from dtlns.config import CalibrationConfig, TreesConfig
 from dtlns.data.views import TrainView
-from dtlns.judges.base import Judge, JudgeRequest
+from dtlns.judges.base import Judge, JudgeRequest, score_table
 from dtlns.judges.calibration import Calibration, fit_calibration
 from dtlns.judges.hiding import HideRule, hide_positives, is_member
 from dtlns.plugins import load_plugin
@@ -143,8 +143,7 @@ def write_calibration(
             external={name: codes[name] for name in external},
             device=device,
         )
-        scores = judge.score(rebuilt.request)
-        columns = judge.columns(rebuilt.request)
+        columns, scores = score_table(judge, rebuilt.request)
         users, _ = rebuilt.request.candidates.pairs()
         calibration, measured = fit_calibration(columns, scores, rebuilt.hidden, users, settings.seed)
         measured["hidden_interactions"] = rebuilt.hidden_total

@@ -12,7 +12,7 @@ from dtlns.artifacts import Artifact, IfExists, Spec, make_artifact, write_json
 from dtlns.config import SelectionConfig
 from dtlns.errors import ConfigError
 from dtlns.false_negatives import FalseNegatives
-from dtlns.judges.base import Judge, JudgeRequest
+from dtlns.judges.base import Judge, JudgeRequest, score_table
 from dtlns.plugins import load_plugin
 from dtlns.stages.calibration import check_same_train, load_calibration
 from dtlns.stages.candidates import load_candidates
@@ -54,7 +54,7 @@ def write_judged(
         found, train = load_candidates(candidates)
         judge: Judge = load_plugin("dtlns.judges", name)()
         request = JudgeRequest(train, load_codes(trees), found)
-        columns, scores = judge.columns(request), judge.score(request)
+        columns, scores = score_table(judge, request)
         fitted, measured = load_calibration(calibration)
         p_hidden = fitted.p_hidden(scores)
         users, ranks = np.nonzero(found.items >= 0)
