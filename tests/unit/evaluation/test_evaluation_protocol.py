@@ -89,7 +89,9 @@ def test_lists_shorter_than_k() -> None:
 
 def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    train = TrainView.from_csr(sp.random_array((30, 20), density=0.2, rng=rng).astype(bool).astype(np.float32))
+    train = TrainView.from_csr(
+        sp.random_array((30, 20), density=0.2, rng=rng).astype(bool).astype(np.float32)
+    )
     held = sp.csr_array(sp.random_array((30, 20), density=0.2, rng=rng))
     held.sort_indices()
     test = TestView(held.indptr.astype(np.int64), held.indices.astype(np.uint32), 20)
@@ -106,9 +108,7 @@ def test_report_says_what_was_masked() -> None:
     valid = ValidView(np.array([0, 1]), np.array([1], dtype=np.uint32), 3)
     test = TestView(np.array([0, 1]), np.array([2], dtype=np.uint32), 3)
     scorer = Fixed([[0.0, 2.0, 1.0]])
-    said = report(
-        valid=evaluate(scorer, train, valid), test=evaluate(scorer, train, test, also_mask=valid)
-    )
+    said = report(valid=evaluate(scorer, train, valid), test=evaluate(scorer, train, test, also_mask=valid))
     assert said["protocol"] == "leak-free"
     assert said["masked"] == {"valid": "train", "test": "train+valid"}
     assert said["users"] == {"valid": 1, "test": 1}

@@ -90,7 +90,9 @@ def test_embedding_scorer_refuses_what_cannot_rank() -> None:
 
 
 def test_unknown_names_are_listed(train: TrainView, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"unknown model 'svd' · allowed: .*itemknn.*lightgcn.*mf.*popularity"):
+    with pytest.raises(
+        ConfigError, match=r"unknown model 'svd' · allowed: .*itemknn.*lightgcn.*mf.*popularity"
+    ):
         build_model(ModelConfig(name="svd"), train)
     with pytest.raises(ArtifactError, match=r"scorer\.json cannot be read"):
         load_scorer(tmp_path)

@@ -36,7 +36,9 @@ def dense_adjacency() -> torch.Tensor:
     return torch.tensor(scale[:, None] * whole * scale[None, :], dtype=torch.float32)
 
 
-def batch_of(model: EmbeddingModel, negatives: torch.Tensor, weights: torch.Tensor | None, l2: float) -> Batch:
+def batch_of(
+    model: EmbeddingModel, negatives: torch.Tensor, weights: torch.Tensor | None, l2: float
+) -> Batch:
     users, positives = torch.tensor([0, 3]), torch.tensor([1, 2])
     layers = model.layers()
     return Batch(
@@ -88,7 +90,9 @@ def test_mf_loss_and_gradient_by_hand() -> None:
     negatives, weights, l2 = torch.tensor([[3], [0]]), torch.tensor([1.0, 0.5]), 0.1
     loss = model.loss(batch_of(model, negatives, weights, l2))
     loss.backward()
-    users, items = (table.detach().double().numpy() for table in (model.user_embeddings, model.item_embeddings))
+    users, items = (
+        table.detach().double().numpy() for table in (model.user_embeddings, model.item_embeddings)
+    )
     expected, gradient_u, gradient_i = 0.0, np.zeros_like(users), np.zeros_like(items)
     for u, p, n, w in ((0, 1, 3, 1.0), (3, 2, 0, 0.5)):
         difference = users[u] @ (items[n] - items[p])
