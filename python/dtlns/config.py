@@ -93,11 +93,11 @@ class SelectionConfig(Settings):
     """Which judged candidates count as false negatives, and how much.
 
     Attributes:
-        share: The best share of all candidates, by `p_hidden`.
+        top: The best candidates of each user, by `p_hidden`.
         scale: With the use `weighted`, a pair's weight is min(1, scale · p_hidden).
     """
 
-    share: float = Field(0.25, gt=0.0, le=1.0)
+    top: int = Field(10, ge=1)
     scale: float = Field(8.0, gt=0.0, allow_inf_nan=False)
 
 

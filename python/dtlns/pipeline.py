@@ -32,6 +32,7 @@ from dtlns.training.progress import Progress
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
 
 SELECTION_METRIC = "recall@20"
+_USES = {"exclude": "excluded", "positive": "as positives", "weighted": "weighted"}
 log = logging.getLogger(__name__)
 
 
@@ -81,10 +82,11 @@ def comparison(host: TrainConfig) -> list[Row]:
         views = " + tree views" if step.multi_view else ""
         folder = f"{model}-{step.name}" + ("-views" if step.multi_view else "")
         rows.append(Row(f"{model}, {step.name}{views}", folder, ignored.model_copy(update={"sampler": step})))
-    if host.false_negatives != "ignore":
-        last = rows[-1]
-        name = f"{last.name} + false negatives ({host.false_negatives})"
-        rows.append(Row(name, f"{last.folder}-{host.false_negatives}", host))
+    last = rows[-1]
+    # Excluding false negatives is the smaller step on the way to using them, so it is always shown beside.
+    for use in dict.fromkeys(("exclude", host.false_negatives) if host.false_negatives != "ignore" else ()):
+        settings = host.model_copy(update={"false_negatives": use})
+        rows.append(Row(f"{last.name} + false negatives {_USES[use]}", f"{last.folder}-{use}", settings))
     return rows
 
 

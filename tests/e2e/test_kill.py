@@ -23,8 +23,8 @@ epochs = 12
 validate_every = 2
 batch_size = 512
 """
-# Each marker is a line on stderr; the process is killed when it appears. Twice in a final model: once from nothing,
-# once after a resume.
+# Each marker is a line on stderr; the process is killed when it appears. Twice in a final model: once from
+# nothing, once after a resume.
 MARKERS = [
     "pretraining",
     "building trees",
@@ -37,7 +37,7 @@ MARKERS = [
     "epoch 8/12",
     "training: mf, mixgcf",
     "epoch 2/12",
-    "false negatives",
+    "false negatives weighted",
     "epoch 6/12",
 ]
 
@@ -45,7 +45,11 @@ MARKERS = [
 def _start(config: Path, out: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-u", "-m", "dtlns", "run", str(config), "-o", str(out), "--device", "cpu"]
     return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"COLUMNS": "200"},
     )
 
 

@@ -37,7 +37,11 @@ def test_written_artifact_opens_and_names_its_content(tmp_path: Path) -> None:
     first, second, third = (open_artifact(tmp_path / name, "thing") for name in "abc")
     assert first.config == {"value": 1}
     assert first.digest == second.digest != third.digest
-    assert sorted(file.name for file in (tmp_path / "a").iterdir()) == ["manifest.json", "run.json", "value.json"]
+    assert sorted(file.name for file in (tmp_path / "a").iterdir()) == [
+        "manifest.json",
+        "run.json",
+        "value.json",
+    ]
     assert not list(tmp_path.glob(".*"))
 
 

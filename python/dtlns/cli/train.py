@@ -42,9 +42,7 @@ DEFAULTS = TrainConfig(sampler=SamplerConfig(name="mixgcf"))
     type=click.Choice(["ignore", "exclude", "positive", "weighted"]),
     help="What false negatives do: leave the negatives, or become positives.  [default: weighted if given]",
 )
-@click.option(
-    "--share", type=float, default=0.25, show_default=True, help="Best share of judged pairs to use."
-)
+@click.option("--top", type=int, default=10, show_default=True, help="Judged pairs of each user to use.")
 @click.option(
     "--scale", type=float, default=8.0, show_default=True, help="Weight = min(1, scale · p_hidden)."
 )
@@ -69,7 +67,7 @@ def command(
     view_weights: tuple[str, ...],
     judged: Path | None,
     use: str | None,
-    share: float,
+    top: int,
     scale: float,
     resume: bool,
     device: str,
@@ -88,7 +86,7 @@ def command(
         settings,
         trees=None if trees is None else open_artifact(trees, TREES),
         judged=None if judged is None else open_artifact(judged, JUDGED),
-        selection=checked(SelectionConfig, {"share": share, "scale": scale}, "command line"),
+        selection=checked(SelectionConfig, {"top": top, "scale": scale}, "command line"),
         facts=options.where(dataset, out),
         device=device,
         if_exists=options.if_exists(force),

@@ -53,8 +53,8 @@ HISTORY = "log2_history"
 def score_table(judge: Judge, request: JudgeRequest) -> tuple[list[str], NDArray[np.float32]]:
     """Return what calibration sees: the judge's columns, and the length of the user's history beside them.
 
-    A user of long history has more hidden positives, and so has more of them among as many candidates. Judges that
-    compare users with each other need to know that; the column is log2(1 + interactions).
+    A user of long history has more hidden positives, and so has more of them among as many candidates. Judges
+    that compare users with each other need to know that; the column is log2(1 + interactions).
 
     Args:
         judge: Any judge.

@@ -92,22 +92,24 @@ def _summary(
 def select_false_negatives(
     judged: Artifact, n_users: int, n_items: int, use: Use, selection: SelectionConfig
 ) -> FalseNegatives:
-    """Take the best share of the judged candidates by `p_hidden`.
+    """Take each user's best judged candidates by `p_hidden`.
 
     Args:
         judged: A judged artefact.
         n_users: U.
         n_items: I.
         use: With `weighted`, weights are min(1, scale · p_hidden); else they are one.
-        selection: The share and the scale.
+        selection: How many for each user, and the scale.
 
     Returns:
-        False negatives as a user-by-item table. Ties at the cut go to lower (user, rank).
+        False negatives as a user-by-item table. Ties at the cut go to the better rank.
     """
-    frame = pl.read_parquet(judged.path / "judged.parquet", columns=["user", "item", "p_hidden"])
+    frame = pl.read_parquet(judged.path / "judged.parquet", columns=["user", "item", "rank", "p_hidden"])
     users, items = (frame[name].to_numpy().astype(np.int64) for name in ("user", "item"))
     p_hidden = frame["p_hidden"].to_numpy()
-    kept = np.argsort(-p_hidden, kind="stable")[: round(selection.share * len(p_hidden))]
+    order = np.lexsort((frame["rank"].to_numpy(), -p_hidden, users))
+    first = np.searchsorted(users[order], users[order])  # where each row's user begins
+    kept = order[np.arange(len(order)) - first < selection.top]
     weights = np.ones(len(kept), dtype=np.float32)
     if use == "weighted":
         weights = np.minimum(np.float32(selection.scale) * p_hidden[kept], np.float32(1))
