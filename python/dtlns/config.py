@@ -97,7 +97,7 @@ class SelectionConfig(Settings):
         scale: With the use `weighted`, a pair's weight is min(1, scale · p_hidden).
     """
 
-    top: int = Field(10, ge=1)
+    top: int = Field(20, ge=1)
     scale: float = Field(8.0, gt=0.0, allow_inf_nan=False)
 
 
@@ -115,6 +115,19 @@ DEFAULT_TRAIN = TrainConfig(
 )
 
 
+class FalseNegativesConfig(Settings):
+    """Which judged candidates a run uses.
+
+    Attributes:
+        top: The best candidates of each user, by `p_hidden`.
+        scales: With the use `weighted`, a pair's weight is min(1, scale · p_hidden); a model is trained for
+            each scale, and validation chooses.
+    """
+
+    top: int = Field(20, ge=1)
+    scales: tuple[Annotated[float, Field(gt=0.0, allow_inf_nan=False)], ...] = Field((2.0, 8.0), min_length=1)
+
+
 class RunConfig(Settings):
     """A whole run.
 
@@ -128,7 +141,7 @@ class RunConfig(Settings):
         candidates: Judged items per user, M.
         judge: Name of the judge.
         calibration: How its scores become chances.
-        selection: Which candidates count as false negatives.
+        false_negatives: Which candidates count as false negatives.
         train: The host to be improved.
         top: Cut-offs K of the metrics.
     """
@@ -141,7 +154,7 @@ class RunConfig(Settings):
     candidates: int = Field(20, ge=1)
     judge: str = "prefix"
     calibration: CalibrationConfig = CalibrationConfig()
-    selection: SelectionConfig = SelectionConfig()
+    false_negatives: FalseNegativesConfig = FalseNegativesConfig()
     train: TrainConfig = DEFAULT_TRAIN
     top: tuple[Annotated[int, Field(ge=1)], ...] = Field((5, 10, 20, 30, 50), min_length=1)
 

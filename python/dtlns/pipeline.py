@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dtlns.artifacts import Artifact, write_json
-from dtlns.config import RunConfig, SplitConfig
+from dtlns.config import FalseNegativesConfig, RunConfig, SelectionConfig, SplitConfig
 from dtlns.data.bundled import PREFIX, bundled_source, import_bundled
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.data.splits import split_dataset
@@ -44,49 +44,51 @@ class Row:
         name: For people.
         folder: Below `models/`.
         settings: What is trained.
+        selection: Which false negatives it uses, where it uses any.
     """
 
     name: str
     folder: str
     settings: TrainConfig
+    selection: SelectionConfig = SelectionConfig()
 
 
-def comparison(host: TrainConfig) -> list[Row]:
+def comparison(host: TrainConfig, false_negatives: FalseNegativesConfig) -> list[Row]:
     """Return the rows of a run: baselines, the host with plain samplers, and the host part by part.
 
     Args:
         host: The full recipe.
+        false_negatives: Which ones, and the scales of their weights.
 
     Example:
-        >>> [row.folder for row in comparison(TrainConfig())]
+        >>> [row.folder for row in comparison(TrainConfig(), FalseNegativesConfig())]
         ['popularity', 'itemknn', 'lightgcn-uniform', 'lightgcn-mixgcf']
     """
+    model, sampler, use = host.model.name, host.sampler, host.false_negatives
     rows = []
     for name, title in (("popularity", "popularity"), ("itemknn", "ItemKNN (cosine)")):
         plain = TrainConfig(model=ModelConfig(name=name), sampler=SamplerConfig(name="uniform"))
         rows.append(Row(title, name, plain))
-    sampler, model = host.sampler, host.model.name
-    ignored = host.model_copy(update={"false_negatives": "ignore"})
-    uniform = SamplerConfig(name="uniform")
-    rows.append(
-        Row(
-            f"{model}, uniform negatives", f"{model}-uniform", ignored.model_copy(update={"sampler": uniform})
-        )
-    )
-    steps = [sampler.model_copy(update={"multi_view": False})]
+    bare = host.model_copy(update={"false_negatives": "ignore", "sampler": SamplerConfig(name="uniform")})
+    rows.append(Row(f"{model}, uniform negatives", f"{model}-uniform", bare))
+    if sampler.name != "uniform":
+        plain_sampler = sampler.model_copy(update={"multi_view": False})
+        settings = bare.model_copy(update={"sampler": plain_sampler})
+        rows.append(Row(f"{model}, {sampler.name}", f"{model}-{sampler.name}", settings))
     if sampler.multi_view:
-        steps.append(sampler)
-    for step in steps:
-        if step.name == "uniform":
-            continue
-        views = " + tree views" if step.multi_view else ""
-        folder = f"{model}-{step.name}" + ("-views" if step.multi_view else "")
-        rows.append(Row(f"{model}, {step.name}{views}", folder, ignored.model_copy(update={"sampler": step})))
+        last, settings = rows[-1], bare.model_copy(update={"sampler": sampler})
+        rows.append(Row(f"{last.name} + tree views", f"{last.folder}-views", settings))
     last = rows[-1]
     # Excluding false negatives is the smaller step on the way to using them, so it is always shown beside.
-    for use in dict.fromkeys(("exclude", host.false_negatives) if host.false_negatives != "ignore" else ()):
-        settings = host.model_copy(update={"false_negatives": use})
-        rows.append(Row(f"{last.name} + false negatives {_USES[use]}", f"{last.folder}-{use}", settings))
+    for step in dict.fromkeys(("exclude", use) if use != "ignore" else ()):
+        settings = host.model_copy(update={"false_negatives": step})
+        for scale in false_negatives.scales if step == "weighted" else (1.0,):
+            name = f"{last.name} + false negatives {_USES[step]}"
+            folder = f"{last.folder}-{step}"
+            if step == "weighted":
+                name, folder = f"{name}, c = {scale:g}", f"{folder}-{scale:g}"
+            selection = SelectionConfig(top=false_negatives.top, scale=scale)
+            rows.append(Row(name, folder, settings, selection))
     return rows
 
 
@@ -113,7 +115,7 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     data = prepare_data(config, out, base or Path())
     facts = {"dataset": _relative(data.path, out / "models" / "any")}
-    rows = comparison(config.train)
+    rows = comparison(config.train, config.false_negatives)
     trees, judged, calibration = _upstream(config, data, out, rows, device)
     models: dict[str, Artifact] = {}
     for row in rows:
@@ -124,7 +126,7 @@ def run(
             row.settings,
             trees=trees,
             judged=judged,
-            selection=config.selection,
+            selection=row.selection,
             facts=facts,
             device=device,
             if_exists="reuse",

@@ -37,7 +37,7 @@ MARKERS = [
     "epoch 8/12",
     "training: mf, mixgcf",
     "epoch 2/12",
-    "false negatives weighted",
+    "weighted, c = 8",
     "epoch 6/12",
 ]
 

@@ -42,7 +42,7 @@ DEFAULTS = TrainConfig(sampler=SamplerConfig(name="mixgcf"))
     type=click.Choice(["ignore", "exclude", "positive", "weighted"]),
     help="What false negatives do: leave the negatives, or become positives.  [default: weighted if given]",
 )
-@click.option("--top", type=int, default=10, show_default=True, help="Judged pairs of each user to use.")
+@click.option("--top", type=int, default=20, show_default=True, help="Judged pairs of each user to use.")
 @click.option(
     "--scale", type=float, default=8.0, show_default=True, help="Weight = min(1, scale · p_hidden)."
 )

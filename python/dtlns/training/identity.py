@@ -15,7 +15,7 @@ from dtlns.training.settings import TrainConfig
 from dtlns.trees import PathCodes
 
 if TYPE_CHECKING:
-    from dtlns.training.trainer import SelectorLike
+    from dtlns.training.loop import SelectorLike
 
 
 def run_identity(
