@@ -14,7 +14,7 @@ tools:
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is missing. Install it: apt-get install python3 python3-venv"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11. Name a newer one: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: the venv module is missing. Install it: apt-get install python3-venv"; exit 1; }
-	@command -v cargo >/dev/null || { echo "error: cargo is missing. Install Rust from https://rustup.rs, or: apt-get install cargo (1.80 or newer)"; exit 1; }
+	@command -v cargo >/dev/null || { echo "error: cargo is missing. Install Rust from https://rustup.rs, or: apt-get install cargo (1.85 or newer)"; exit 1; }
 	@cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 || echo "note: clippy or rustfmt is missing; make test needs them: rustup component add clippy rustfmt, or apt-get install rust-clippy rustfmt"
 	@command -v cc >/dev/null || { echo "error: a C compiler is missing (the Rust linker needs it). Install it: apt-get install gcc"; exit 1; }
 

@@ -32,6 +32,7 @@ from dtlns.training.progress import Progress
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
 
 SELECTION_METRIC = "recall@20"
+NO_SELECTION = SelectionConfig()
 _USES = {"exclude": "excluded", "positive": "as positives", "weighted": "weighted"}
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Row:
     name: str
     folder: str
     settings: TrainConfig
-    selection: SelectionConfig = SelectionConfig()
+    selection: SelectionConfig = NO_SELECTION
 
 
 def comparison(host: TrainConfig, false_negatives: FalseNegativesConfig) -> list[Row]:
