@@ -127,14 +127,20 @@ def _read_view(text: str, n_items: int) -> tuple[str, NDArray[np.floating[Any]]]
 
 
 def _table(stats: dict[str, dict[str, Any]]) -> str:
+    """Put the statistics side by side: minimum – mean – maximum where there is more than one value."""
     table = Table(box=None, pad_edge=False)
-    table.add_column("view")
-    columns = [name for name, value in next(iter(stats.values())).items() if np.isscalar(value)]
-    for name in columns:
-        table.add_column(name.replace("_", " "), justify="right")
+    for title in ("view", "items", "leaves", "depth", "items in a leaf", "child size / mean"):
+        table.add_column(title, justify="left" if title == "view" else "right")
     for view, values in stats.items():
-        cells = [f"{values[c]:.2f}" if isinstance(values[c], float) else str(values[c]) for c in columns]
-        table.add_row(view, *cells)
+        spreads = [
+            f"{part['min']:.{digits}f} – {part['mean']:.1f} – {part['max']:.{digits}f}"
+            for part, digits in (
+                (values["depth"], 0),
+                (values["leaf_size"], 0),
+                (values["child_size_relative_to_mean"], 2),
+            )
+        ]
+        table.add_row(view, str(values["items"]), str(values["leaves"]), *spreads)
     console = Console(width=140)
     with console.capture() as capture:
         console.print(table)
