@@ -176,6 +176,7 @@ def prepare_data(config: RunConfig, out: Path, base: Path) -> Dataset:
         imported = out / "dataset"
         data = _whole(imported)
         if data is None or data.name != bundled_source(config.data).name:
+            log.info("importing %s", config.data)
             data = import_bundled(config.data, imported, force=imported.exists())
     else:
         data = load_dataset(base / config.data)
@@ -190,6 +191,7 @@ def prepare_data(config: RunConfig, out: Path, base: Path) -> Dataset:
     if done is not None and _is_split_of(done, data, config.split):
         return done
     split = config.split
+    log.info("splitting: %s", split.by)
     return split_dataset(
         data,
         out / "split",

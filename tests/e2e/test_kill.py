@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from dtlns.data.planted import PlantedSettings, plant
-
 CONFIG = """
-data = "{data}"
+data = "bundled:movielens-small"
 [pretrain]
 epochs = 6
 batch_size = 512
-model = {{ name = "mf" }}
+model = { name = "mf" }
 [train]
 epochs = 12
 validate_every = 2
@@ -26,6 +24,8 @@ batch_size = 512
 # Each marker is a line on stderr; the process is killed when it appears. Twice in a final model: once from
 # nothing, once after a resume.
 MARKERS = [
+    "importing",
+    "splitting",
     "pretraining",
     "building trees",
     "taking candidates",
@@ -80,9 +80,8 @@ def _content(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_killed_run_ends_in_the_same_bytes(tmp_path: Path) -> None:
-    plant(tmp_path / "data", PlantedSettings(users=300))
     config = tmp_path / "run.toml"
-    config.write_text(CONFIG.format(data=tmp_path / "data"))
+    config.write_text(CONFIG)
     whole = _start(config, tmp_path / "whole")
     assert whole.stderr is not None
     with whole.stderr as lines:
