@@ -7,6 +7,7 @@ to `run.json` beside it and is not covered by the manifest.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import logging
@@ -153,10 +154,13 @@ def write_artifact(
         (partial / MANIFEST).write_bytes(_dump(manifest))
         (partial / RUN_LOG).write_bytes(_dump(_run_facts(started) | dict(facts or {})))
         _sync_tree(partial)
+        replaced = path.with_name(f".{path.name}.partial-old-{os.getpid()}")
         if path.exists():
-            shutil.rmtree(path)
+            # Out of the way first: deleting it in place could be cut short and leave half of it.
+            path.rename(replaced)
         partial.rename(path)
         _sync(path.parent)
+        shutil.rmtree(replaced, ignore_errors=True)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -360,7 +364,7 @@ def _run_facts(started: float) -> dict[str, Any]:
 
 def _remove_stale(path: Path) -> None:
     """Remove what killed processes left half-written under this name."""
-    for left in path.parent.glob(f".{path.name}.partial-*"):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
         pid = left.name.rpartition("-")[2]
         if not pid.isdigit() or not _alive(int(pid)) or int(pid) == os.getpid():
             shutil.rmtree(left, ignore_errors=True)

@@ -88,6 +88,27 @@ def test_kill_leaves_nothing_that_opens_and_the_next_write_cleans_up(tmp_path: P
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
 
+def test_kill_while_replacing_leaves_no_half_folder(tmp_path: Path) -> None:
+    _write(tmp_path / "a", 1)
+    code = (
+        "import os, shutil, sys; from pathlib import Path; from dtlns.artifacts import write_artifact\n"
+        "shutil.rmtree = lambda *_, **__: os.kill(os.getpid(), 9)\n"
+        "with write_artifact(Path(sys.argv[1]), 'thing', config={'value': 2}, force=True): pass\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert open_artifact(tmp_path / "a", "thing").config == {"value": 2}
+    _write(tmp_path / "a", 3, force=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_names_are_no_patterns(tmp_path: Path) -> None:
+    for name in (".[a].partial-4194304", ".a.partial-4194304"):  # no process has this id
+        (tmp_path / name).mkdir()
+    _write(tmp_path / "[a]")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".a.partial-4194304", "[a]"]
+
+
 def test_what_exists_is_not_overwritten_without_force(tmp_path: Path) -> None:
     _write(tmp_path / "a", 1)
     with pytest.raises(ArtifactError, match="--force"):
