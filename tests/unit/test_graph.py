@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -71,6 +74,25 @@ def test_a_rebuild_gives_the_same_bytes():
     assert first.vectors.tobytes() == second.vectors.tobytes()
     other = laplacian_vectors(graph, seed=1)
     np.testing.assert_allclose(other.eigenvalues, first.eigenvalues, atol=1e-8)
+
+
+def test_a_rebuild_gives_the_same_bytes_where_one_eigenvalue_fills_the_spectrum():
+    # A star has the eigenvalues 1, -1 and 598 times 0: the iteration has to start again from other vectors.
+    star = sp.lil_array((600, 600))
+    star[0, 1:] = star[1:, 0] = 1
+    code = "import sys, numpy as np, scipy.sparse as sp, dtlns; star = sp.lil_array((600, 600)); "
+    code += "star[0, 1:] = star[1:, 0] = 1; "
+    code += "sys.stdout.buffer.write(dtlns.laplacian_vectors(star).vectors.tobytes())"
+    elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    found = laplacian_vectors(star)
+    assert np.abs(found.eigenvalues).max() < 1e-8
+    assert found.vectors.tobytes() == laplacian_vectors(star).vectors.tobytes() == elsewhere
+
+
+def test_an_edge_that_rounding_made_one_sided():
+    found = laplacian_vectors(sp.csr_array([[0, 1e-7], [0, 0]]), **PUBLISHED)
+    np.testing.assert_allclose(np.abs(found.vectors[:, 0]), np.sqrt(0.5), rtol=1e-6)
+    assert found.eigenvalues.tolist() == pytest.approx([-1])
 
 
 def test_signs_are_fixed():
