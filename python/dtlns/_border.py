@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import index as as_index
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,23 +11,24 @@ from numpy.typing import ArrayLike, NDArray
 from dtlns.errors import InputError
 
 MAX_SEED = 2**64 - 1
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def id_array(name: str, values: ArrayLike, ndim: int | None = None) -> NDArray[np.int64]:
     """Return integer ids as int64, or raise `InputError` where they are no integers or misshapen."""
-    array = np.asarray(values)
+    array = _array(name, values)
     if array.dtype.kind not in "iu" and array.size:
         raise InputError(f"{name} has dtype {array.dtype}", allowed="integers")
     if ndim is not None and array.ndim != ndim:
         raise InputError(f"{name} has shape {array.shape}", allowed=f"{ndim} dimensions")
     if array.dtype == np.uint64 and array.size and int(array.max()) > np.iinfo(np.int64).max:
         raise InputError(f"{name} holds {int(array.max())}", allowed="ids below 2^63")
-    return array.astype(np.int64, copy=False)
+    return aligned(array.astype(np.int64, copy=False))
 
 
 def float_rows(name: str, values: ArrayLike) -> NDArray[np.float32]:
     """Return real vectors [rows, columns] as float32; a value too large for float32 is an error."""
-    array = np.asarray(values)
+    array = _array(name, values)
     if array.ndim != 2:
         raise InputError(f"{name} have shape {array.shape}", allowed="two dimensions")
     if array.dtype.kind not in "fiub":
@@ -41,7 +42,19 @@ def float_rows(name: str, values: ArrayLike) -> NDArray[np.float32]:
             f"{name} have the value {array[row, column]} in row {row}, column {column}",
             allowed="numbers that float32 can hold",
         )
-    return narrow
+    return aligned(narrow)
+
+
+def aligned(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Return the array, or a copy where its elements do not lie on whole words: the core takes no others."""
+    return np.require(array, requirements="A")
+
+
+def _array(name: str, values: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"{name} are no array ({error})", allowed="rows of one length") from None
 
 
 def integer(name: str, value: Any, low: int, high: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dtlns import _core
-from dtlns._border import id_array, integer
+from dtlns._border import aligned, id_array, integer
 from dtlns.errors import InputError
 
 
@@ -56,10 +56,11 @@ def top_k(
         raise InputError(
             f"scores have shape {scores.shape} and dtype {scores.dtype}", allowed="float32 [users, items]"
         )
-    k = integer("k", k, 0, 2**31 - 1)
-    if mask is None:
+    scores, k = aligned(scores), integer("k", k, 0, 2**31 - 1)
+    if (mask is None) != (users is None):
+        given = "users without a mask" if mask is None else "a mask without users"
+        raise InputError(given, allowed="mask and users together")
+    if mask is None or users is None:
         return _core.top_k(scores, k)
-    if users is None:
-        raise InputError("a mask without users", allowed="mask and users together")
     ids = id_array("users", users, 1)
     return _core.top_k(scores, k, mask.indptr, mask.indices, mask.n_items, ids)

@@ -1,5 +1,8 @@
 //! Brings the sizes of clusters within bounds by the moves that cost least.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use rayon::prelude::*;
 
 use crate::kmeans::CHUNK;
@@ -44,8 +47,8 @@ pub fn balance_sizes(
 
 /// Makes the cheapest moves from clusters that may give to clusters that may take.
 ///
-/// One pass over the sorted moves is enough: no cluster both gives and takes, so a move that was passed
-/// over, because its taker was full or its giver done, never becomes possible again.
+/// A point waits with its cheapest move only, and with its next one once that move's taker is full: no
+/// cluster both gives and takes, so a taker that is full and a giver that is done stay so.
 fn relocate(
     assignment: &mut [u32],
     sizes: &mut [usize],
@@ -53,34 +56,45 @@ fn relocate(
     gives: impl Fn(usize) -> bool + Sync,
     takes: impl Fn(usize) -> bool + Sync,
 ) {
-    let takers: Vec<u32> = (0..sizes.len() as u32)
+    let mut takers: Vec<u32> = (0..sizes.len() as u32)
         .filter(|&c| takes(sizes[c as usize]))
         .collect();
     let givers: Vec<bool> = sizes.iter().map(|&size| gives(size)).collect();
-    let mut moves: Vec<(f64, u32, u32)> = assignment
+    let cheapest = |position: usize, from: u32, takers: &[u32]| {
+        let stay = cost(position, from);
+        takers
+            .iter()
+            .map(|&to| Reverse((in_order(cost(position, to) - stay), position, to)))
+            .max()
+    };
+    let mut waiting: BinaryHeap<_> = assignment
         .par_iter()
         .with_min_len(CHUNK)
         .enumerate()
         .filter(|&(_, &from)| givers[from as usize])
-        .flat_map_iter(|(position, &from)| {
-            let stay = cost(position, from);
-            takers
-                .iter()
-                .map(move |&to| (cost(position, to) - stay, position as u32, to))
-        })
-        .collect();
-    moves.par_sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
-    let mut moved = vec![false; assignment.len()];
-    for (_, position, to) in moves {
-        let (position, to) = (position as usize, to as usize);
-        let from = assignment[position] as usize;
-        if !moved[position] && gives(sizes[from]) && takes(sizes[to]) {
-            assignment[position] = to as u32;
-            sizes[from] -= 1;
-            sizes[to] += 1;
-            moved[position] = true;
+        .filter_map(|(position, &from)| cheapest(position, from, &takers))
+        .collect::<Vec<_>>()
+        .into();
+    while let Some(Reverse((_, position, to))) = waiting.pop() {
+        let from = assignment[position];
+        if !gives(sizes[from as usize]) {
+            continue;
+        }
+        if takes(sizes[to as usize]) {
+            assignment[position] = to;
+            sizes[from as usize] -= 1;
+            sizes[to as usize] += 1;
+        } else {
+            takers.retain(|&c| takes(sizes[c as usize]));
+            waiting.extend(cheapest(position, from, &takers));
         }
     }
+}
+
+/// An integer that sorts as `f64::total_cmp` does.
+fn in_order(value: f64) -> i64 {
+    let bits = value.to_bits() as i64;
+    bits ^ (((bits >> 63) as u64) >> 1) as i64
 }
 
 #[cfg(test)]
@@ -104,5 +118,31 @@ mod tests {
         let mut assignment = [0, 0, 0, 0, 0, 0];
         assert!(balance_sizes(&mut assignment, 3, (2, 6), |_, _| 0.0));
         assert_eq!(assignment, [1, 1, 2, 2, 0, 0]);
+    }
+
+    #[test]
+    fn the_order_of_costs_is_kept() {
+        let values = [
+            f64::NEG_INFINITY,
+            -2.5,
+            -1e-300,
+            -0.0,
+            0.0,
+            1e-300,
+            2.5,
+            f64::INFINITY,
+        ];
+        assert!(values.windows(2).all(|v| in_order(v[0]) < in_order(v[1])));
+    }
+
+    #[test]
+    fn a_full_taker_sends_points_to_their_next_one() {
+        // All want the second cluster, which has room for two; the third is the next best.
+        let points = [1.0f64, 1.1, 1.2, 1.3, 0.0, 0.1];
+        let centres = [0.0, 1.0, 5.0];
+        let mut assignment = [0; 6];
+        let cost = |p: usize, c: u32| (points[p] - centres[c as usize]).powi(2);
+        assert!(balance_sizes(&mut assignment, 3, (2, 2), cost));
+        assert_eq!(assignment, [2, 2, 1, 1, 0, 0]);
     }
 }

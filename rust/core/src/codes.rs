@@ -4,6 +4,7 @@ use ndarray::{ArrayD, ArrayViewD, Zip};
 use rayon::prelude::*;
 
 use crate::csr::{check_ids, Csr};
+use crate::memory::filled;
 use crate::{Cancel, Error, Result};
 
 /// Bits of one level: ⌈log2 k⌉.
@@ -121,7 +122,14 @@ impl<'a> Codes<'a> {
             value: format!("{:?} and {:?}", a.shape(), b.shape()),
             allowed: "shapes that broadcast",
         })?;
-        let mut out = ArrayD::from_elem(shape.clone(), T::default());
+        let rows = shape.first().copied().unwrap_or(1);
+        let columns = shape
+            .iter()
+            .skip(1)
+            .fold(1usize, |n, &axis| n.saturating_mul(axis));
+        let values = filled(T::default(), rows, columns)?;
+        let mut out =
+            ArrayD::from_shape_vec(shape.clone(), values).expect("as many values as cells");
         let a = a.broadcast(shape.clone()).expect("checked above");
         let b = b.broadcast(shape).expect("checked above");
         let one = |o: &mut T, &a: &i64, &b: &i64| *o = f(a as usize, b as usize);
@@ -194,7 +202,7 @@ impl<'a> Codes<'a> {
                 width
             }
         };
-        let mut out = vec![0i32; users.len() * width];
+        let mut out = filled(0i32, users.len(), width)?;
         if width == 0 {
             return Ok(out);
         }
@@ -301,19 +309,21 @@ pub fn extend(packed: u64, depth: u32, child: u32, bits: u32) -> Result<u64> {
 pub fn pack(children: &[i64], lengths: &[i64], branching: u32) -> Result<(Vec<u64>, Vec<u8>)> {
     check_branching(branching)?;
     let bits = bits_per_level(branching);
-    let total: i64 = lengths.iter().sum();
-    if lengths.iter().any(|&l| l < 0) || total as usize != children.len() {
+    let total = lengths.iter().try_fold(0usize, |sum, &length| {
+        sum.checked_add(usize::try_from(length).ok()?)
+    });
+    if total != Some(children.len()) {
         return Err(Error::Length {
             name: "children",
             got: children.len(),
-            expected: total.max(0) as usize,
+            expected: total.unwrap_or(0),
         });
     }
     let mut packed = Vec::with_capacity(lengths.len());
     let mut depth = Vec::with_capacity(lengths.len());
     let mut rest = children;
     for (item, &length) in lengths.iter().enumerate() {
-        if length as u64 * u64::from(bits) > 64 {
+        if (length as u64).saturating_mul(u64::from(bits)) > 64 {
             let levels = length.min(i64::from(u32::MAX / 16)) as u32;
             return Err(Error::CodeOverflow { levels, bits });
         }

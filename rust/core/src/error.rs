@@ -133,6 +133,14 @@ pub enum Error {
         /// Its value.
         value: usize,
     },
+    /// An answer does not fit into memory.
+    #[error("{rows} x {columns} values do not fit into memory")]
+    Memory {
+        /// Rows of the answer.
+        rows: usize,
+        /// Columns of the answer.
+        columns: usize,
+    },
     /// The work was cancelled from outside.
     #[error("interrupted")]
     Interrupted,
@@ -159,7 +167,10 @@ impl Error {
             }
             Self::ChildIndex { branching, .. } => Some(format!("0 to {}", branching - 1)),
             Self::TooLarge { .. } => Some(format!("at most {}", i32::MAX)),
-            Self::BrokenTree { .. } | Self::NothingLeft { .. } | Self::Interrupted => None,
+            Self::BrokenTree { .. }
+            | Self::NothingLeft { .. }
+            | Self::Memory { .. }
+            | Self::Interrupted => None,
         }
     }
 
@@ -170,6 +181,7 @@ impl Error {
                 Some("raise max_leaf_size or branching, or raise the lower balance bound")
             }
             Self::NothingLeft { .. } => Some("leave this user out, or exclude fewer items"),
+            Self::Memory { .. } => Some("ask for less at once"),
             Self::Unsorted { .. } => Some("sort the rows and merge duplicates"),
             Self::BrokenTree { .. } => Some("build the tree again"),
             _ => None,

@@ -143,17 +143,13 @@ impl Problem<'_> {
     /// Numbers clusters by their first member: seeding's order has no meaning.
     fn number_by_first_member(&self, split: &mut Split) {
         let mut order: Vec<u32> = Vec::with_capacity(self.k);
+        let mut number = vec![u32::MAX; self.k];
         for &cluster in &split.assignment {
-            if !order.contains(&cluster) {
+            let new = &mut number[cluster as usize];
+            if *new == u32::MAX {
+                *new = order.len() as u32;
                 order.push(cluster);
-                if order.len() == self.k {
-                    break;
-                }
             }
-        }
-        let mut number = vec![0; self.k];
-        for (new, &old) in order.iter().enumerate() {
-            number[old as usize] = new as u32;
         }
         split
             .assignment
@@ -268,8 +264,10 @@ impl Problem<'_> {
     /// Means of the clusters; an empty one takes the point that is farthest from its own centroid.
     fn means(&self, assignment: &[u32], old: &[f64], distances: &[f64]) -> Vec<f64> {
         let d = self.vectors.n_cols();
+        // Every chunk holds k sums; longer chunks keep them smaller than the vectors themselves.
+        let length = CHUNK.max(4 * self.k);
         let parts: Vec<(Vec<f64>, Vec<usize>)> = assignment
-            .par_chunks(CHUNK)
+            .par_chunks(length)
             .enumerate()
             .map(|(chunk, clusters)| {
                 let mut sums = vec![0.0; self.k * d];
@@ -278,7 +276,7 @@ impl Problem<'_> {
                     let cluster = cluster as usize;
                     counts[cluster] += 1;
                     let sum = &mut sums[cluster * d..(cluster + 1) * d];
-                    for (s, &x) in sum.iter_mut().zip(self.point(chunk * CHUNK + offset)) {
+                    for (s, &x) in sum.iter_mut().zip(self.point(chunk * length + offset)) {
                         *s += f64::from(x);
                     }
                 }

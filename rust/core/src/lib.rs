@@ -8,6 +8,7 @@ pub mod csr;
 pub mod error;
 pub mod jaccard;
 pub mod kmeans;
+mod memory;
 pub mod ranking;
 pub mod rng;
 pub mod sampling;

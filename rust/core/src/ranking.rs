@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use rayon::prelude::*;
 
 use crate::csr::{check_ids, Csr};
+use crate::memory::filled;
 use crate::{Error, Result};
 
 /// Ids [B, k] and scores [B, k], best first; -1 and -∞ where fewer than k items are left.
@@ -44,8 +45,8 @@ pub fn top_k(
             });
         }
     }
-    let mut ids = vec![-1i64; n_rows * k];
-    let mut best = vec![f32::NEG_INFINITY; n_rows * k];
+    let mut ids = filled(-1i64, n_rows, k)?;
+    let mut best = filled(f32::NEG_INFINITY, n_rows, k)?;
     if n_items == 0 {
         return Ok((ids, best));
     }

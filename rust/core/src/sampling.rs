@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::csr::{check_ids, Csr};
+use crate::memory::filled;
 use crate::rng::{Purpose, Stream};
 use crate::{Cancel, Error, Result};
 
@@ -87,7 +88,7 @@ impl Pool {
                 expected: users.len(),
             });
         }
-        let mut out = vec![0i64; users.len() * n];
+        let mut out = filled(0i64, users.len(), n)?;
         if n == 0 {
             return Ok(out);
         }
@@ -160,7 +161,7 @@ pub fn keyed_uniform(
 ) -> Result<Vec<f32>> {
     check_ids("row", rows, i64::MAX as usize)?;
     let stream = Stream::new(seed, (Purpose::User as u32).saturating_add(purpose), epoch);
-    let mut out = vec![0f32; rows.len() * n];
+    let mut out = filled(0f32, rows.len(), n)?;
     if n > 0 {
         out.par_chunks_mut(n)
             .with_min_len(256)

@@ -21,7 +21,7 @@ fn pack_paths<'py>(
     lengths: PyReadonlyArray1<'py, i64>,
     branching: u32,
 ) -> PyResult<CodeArrays<'py>> {
-    let (children, lengths) = (flat(&children), flat(&lengths));
+    let (children, lengths) = (flat(&children)?, flat(&lengths)?);
     let (packed, depth) = door::run(py, |_| pack(&children, &lengths, branching))?;
     Ok((packed.into_pyarray(py), depth.into_pyarray(py)))
 }
@@ -33,7 +33,7 @@ fn unpack_paths<'py>(
     depth: PyReadonlyArray1<'py, u8>,
     branching: u32,
 ) -> PyResult<Bound<'py, PyArray1<u32>>> {
-    let (packed, depth) = (flat(&packed), flat(&depth));
+    let (packed, depth) = (flat(&packed)?, flat(&depth)?);
     let children = door::run(py, |_| Ok(Codes::new(&packed, &depth, branching)?.unpack()))?;
     Ok(children.into_pyarray(py))
 }
@@ -47,8 +47,8 @@ fn prefix_length<'py>(
     a: PyReadonlyArrayDyn<'py, i64>,
     b: PyReadonlyArrayDyn<'py, i64>,
 ) -> PyResult<Bound<'py, PyArrayDyn<u8>>> {
-    let (packed, depth) = (flat(&packed), flat(&depth));
-    let (a, b) = (view(&a), view(&b));
+    let (packed, depth) = (flat(&packed)?, flat(&depth)?);
+    let (a, b) = (view(&a)?, view(&b)?);
     let lengths = door::run(py, |_| {
         Codes::new(&packed, &depth, branching)?.prefix_lengths(a, b)
     })?;
@@ -64,8 +64,8 @@ fn similarity<'py>(
     a: PyReadonlyArrayDyn<'py, i64>,
     b: PyReadonlyArrayDyn<'py, i64>,
 ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
-    let (packed, depth) = (flat(&packed), flat(&depth));
-    let (a, b) = (view(&a), view(&b));
+    let (packed, depth) = (flat(&packed)?, flat(&depth)?);
+    let (a, b) = (view(&a)?, view(&b)?);
     let values = door::run(py, |_| {
         Codes::new(&packed, &depth, branching)?.similarities(a, b)
     })?;
@@ -99,9 +99,9 @@ fn deepest_prefix<'py>(
         };
         return Err(door::raise(py, &error));
     }
-    let (packed, depth) = (flat(&packed), flat(&depth));
-    let (indptr, indices, users) = (flat(&indptr), flat(&indices), flat(&users));
-    let items = items.as_ref().map(flat);
+    let (packed, depth) = (flat(&packed)?, flat(&depth)?);
+    let (indptr, indices, users) = (flat(&indptr)?, flat(&indices)?, flat(&users)?);
+    let items = items.as_ref().map(flat).transpose()?;
     let depths = door::run(py, |cancel| {
         let codes = Codes::new(&packed, &depth, branching)?;
         let train = Csr::new("train", &indptr, &indices, n_items)?;

@@ -17,7 +17,7 @@ fn jaccard<'py>(
     indices: PyReadonlyArray1<'py, u32>,
     n_items: usize,
 ) -> PyResult<GraphArrays<'py>> {
-    let (indptr, indices) = (flat(&indptr), flat(&indices));
+    let (indptr, indices) = (flat(&indptr)?, flat(&indices)?);
     let graph = door::run(py, |cancel| {
         dtlns_core::jaccard::jaccard(Csr::new("train", &indptr, &indices, n_items)?, cancel)
     })?;

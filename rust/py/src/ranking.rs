@@ -21,14 +21,14 @@ fn top_k<'py>(
     users: Option<PyReadonlyArray1<'py, i64>>,
 ) -> PyResult<Ranked<'py>> {
     let [batch, width] = [scores.shape()[0], scores.shape()[1]];
-    let scores = flat(&scores);
+    let scores = flat(&scores)?;
     let mask = match (&indptr, &indices) {
-        (Some(offsets), Some(items)) => Some((flat(offsets), flat(items))),
+        (Some(offsets), Some(items)) => Some((flat(offsets)?, flat(items)?)),
         _ => None,
     };
     // Without users, row b of the mask belongs to row b of the scores.
     let users: Option<Cow<'_, [i64]>> = match (&mask, &users) {
-        (Some(_), Some(users)) => Some(flat(users)),
+        (Some(_), Some(users)) => Some(flat(users)?),
         (Some(_), None) => Some(Cow::Owned((0..batch as i64).collect())),
         (None, _) => None,
     };

@@ -22,9 +22,9 @@ impl ForbiddenSets {
         exclude_indptr: Option<PyReadonlyArray1<'_, i64>>,
         exclude_indices: Option<PyReadonlyArray1<'_, u32>>,
     ) -> PyResult<Self> {
-        let (indptr, indices) = (flat(&indptr), flat(&indices));
+        let (indptr, indices) = (flat(&indptr)?, flat(&indices)?);
         let exclude = match (&exclude_indptr, &exclude_indices) {
-            (Some(offsets), Some(items)) => Some((flat(offsets), flat(items))),
+            (Some(offsets), Some(items)) => Some((flat(offsets)?, flat(items)?)),
             _ => None,
         };
         let pool = door::run(py, |_| {
@@ -58,7 +58,7 @@ impl ForbiddenSets {
         epoch: u64,
     ) -> PyResult<Bound<'py, PyArray2<i64>>> {
         let batch = users.shape()[0];
-        let (users, rows) = (flat(&users), flat(&rows));
+        let (users, rows) = (flat(&users)?, flat(&rows)?);
         let pool = &self.0;
         let items = door::run(py, |cancel| {
             pool.draw(&users, &rows, n, seed, epoch, cancel)
@@ -98,7 +98,7 @@ fn keyed_uniform<'py>(
     purpose: u32,
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
     let batch = rows.shape()[0];
-    let rows = flat(&rows);
+    let rows = flat(&rows)?;
     let values = door::run(py, |_| uniform(&rows, n, seed, epoch, purpose))?;
     shaped(py, batch, n, values)
 }

@@ -18,7 +18,7 @@ fn build_tree<'py>(
     seed: u64,
 ) -> PyResult<Bound<'py, PyDict>> {
     let [n_rows, n_cols] = [vectors.shape()[0], vectors.shape()[1]];
-    let data = flat(&vectors);
+    let data = flat(&vectors)?;
     let built = door::run(py, |cancel| {
         let vectors = Vectors::new("vectors", &data, n_rows, n_cols)?;
         build(
@@ -60,8 +60,8 @@ fn encode<'py>(
 ) -> PyResult<CodeArrays<'py>> {
     let nodes = [centroids.shape()[0], centroids.shape()[1]];
     let rows = [vectors.shape()[0], vectors.shape()[1]];
-    let (first_child, n_children) = (flat(&first_child), flat(&n_children));
-    let (centroids, vectors) = (flat(&centroids), flat(&vectors));
+    let (first_child, n_children) = (flat(&first_child)?, flat(&n_children)?);
+    let (centroids, vectors) = (flat(&centroids)?, flat(&vectors)?);
     let (packed, depth) = door::run(py, |cancel| {
         let centroids = Vectors::new("centroids", &centroids, nodes[0], nodes[1])?;
         let encoder = Encoder::new(&first_child, &n_children, centroids, branching)?;
