@@ -167,8 +167,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
@@ -211,7 +213,8 @@ def checked(kind: type[T], values: dict[str, Any], source: str) -> T:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
+        # an unknown key first: it is often why another one is missing
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         place = ".".join(str(part) for part in first["loc"]) or "the whole"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         if first["type"] == "extra_forbidden":
@@ -221,5 +224,8 @@ def checked(kind: type[T], values: dict[str, Any], source: str) -> T:
             raise ConfigError(
                 f"{source}: unknown key {place!r}{more}", allowed=", ".join(parent.model_fields)
             ) from error
+        if first["type"] == "missing":
+            raise ConfigError(f"{source}: {place} is missing{more}") from error
         value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
-        raise ConfigError(f"{source}: {place}{value}{more}", allowed=first["msg"]) from error
+        allowed = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        raise ConfigError(f"{source}: {place}{value}{more}", allowed=allowed) from error

@@ -108,16 +108,17 @@ def run(
         out: The run's folder; what is there already and still right is kept.
         base: Folder that a relative `config.data` starts from; the working directory by default.
         device: Where to train.
-        progress: Called after each epoch of the final models.
+        progress: Called after each epoch of each model.
 
     Returns:
         What `results.json` holds: one entry per row, and which row validation chose.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    if (out / "manifest.json").exists():
+        raise ConfigError(f"{out} holds a data set or an artefact", hint="choose a folder for the run alone")
     data = prepare_data(config, out, base or Path())
     facts = {"dataset": _relative(data.path, out / "models" / "any")}
     rows = comparison(config.train, config.false_negatives)
-    trees, judged, calibration = _upstream(config, data, out, rows, device)
+    trees, judged, calibration = _upstream(config, data, out, rows, device, progress)
     models: dict[str, Artifact] = {}
     for row in rows:
         log.info("training: %s", row.name)
@@ -160,7 +161,9 @@ def run(
         "rows": entries,
     }
     write_json(out / "results.json", results)
-    write_report(out, config, results)
+    # The written settings start from where they lie, and leave open where the next run goes.
+    source = config.data if config.data.startswith(PREFIX) else _relative((base or Path()) / config.data, out)
+    write_report(out, config.model_copy(update={"data": source, "output": None}), results)
     return results
 
 
@@ -204,7 +207,12 @@ def prepare_data(config: RunConfig, out: Path, base: Path) -> Dataset:
 
 
 def _upstream(
-    config: RunConfig, data: Dataset, out: Path, rows: list[Row], device: str
+    config: RunConfig,
+    data: Dataset,
+    out: Path,
+    rows: list[Row],
+    device: str,
+    progress: Callable[[Progress], None] | None,
 ) -> tuple[Artifact | None, Artifact | None, Artifact | None]:
     """Make what the rows need of trees and judged candidates, from the training view alone."""
     judging = any(row.settings.false_negatives != "ignore" for row in rows)
@@ -214,7 +222,13 @@ def _upstream(
     facts = {"dataset": _relative(data.path, out / "any")}
     log.info("pretraining: %s, %d epochs", config.pretrain.model.name, config.pretrain.epochs)
     pretrained = write_pretrained(
-        out / "pretrained", train, config.pretrain, facts=facts, device=device, if_exists="reuse"
+        out / "pretrained",
+        train,
+        config.pretrain,
+        facts=facts,
+        device=device,
+        if_exists="reuse",
+        progress=progress,
     )
     log.info("building trees")
     trees = write_trees(
@@ -247,6 +261,7 @@ def _upstream(
         config.calibration,
         device=device,
         if_exists="reuse",
+        progress=progress,
     )
     judged = write_judged(out / "judged", candidates, trees, calibration, if_exists="reuse")
     return trees, judged, calibration

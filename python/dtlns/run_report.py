@@ -10,9 +10,12 @@ import tomli_w
 from dtlns.config import RunConfig
 
 _FOLDERS = [
-    ("config.toml", "the resolved settings; `dtlns run config.toml` does the same again"),
-    ("results.json", "everything in the table below, for machines"),
-    ("chosen", "the model that validation chose; `dtlns evaluate` of this folder measures it"),
+    ("config.toml", "all settings; `dtlns run config.toml -o FOLDER` does the same again"),
+    ("results.json", "everything in the table above, for machines"),
+    (
+        "chosen",
+        "the row that validation chose; `dtlns evaluate` of this folder measures it",
+    ),
     ("dataset/", "the imported log"),
     ("split/", "its split"),
     (
@@ -90,10 +93,10 @@ def write_report(out: Path, config: RunConfig, results: dict[str, Any]) -> None:
             f"calibration error {found['calibration_error']:.5f}.",
             "",
         ]
-    lines += ["| what | holds |", "|---|---|"]
-    lines += [f"| `{name}` | {text} |" for name, text in _FOLDERS if (out / name).exists() or "." in name]
     (out / "config.toml").write_text(
         tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8"
     )
     (out / "chosen").write_text(results["chosen"].removeprefix("models/") + "\n", encoding="utf-8")
+    lines += ["| what | holds |", "|---|---|"]
+    lines += [f"| `{name}` | {text} |" for name, text in _FOLDERS if (out / name).exists()]
     (out / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dtlns.errors import DtlnsError
+from dtlns.errors import ConfigError, DtlnsError
 
 # In pipeline order. Commands are imported when they are used: `dtlns --help` must not wait for torch.
 COMMANDS = {
@@ -48,7 +48,7 @@ class Pipeline(click.Group):
 @click.command(cls=Pipeline, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dtlns")
 def cli() -> None:
-    """Better negatives for implicit collaborative filtering."""
+    """Better negatives for recommenders that learn from clicks."""
 
 
 def main(argv: list[str] | None = None) -> Any:
@@ -67,10 +67,16 @@ def main(argv: list[str] | None = None) -> Any:
         for label, text in (("allowed", error.allowed), ("hint", error.hint)):
             if text is not None:
                 click.echo(f"  {label}: {text}", err=True)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; run the same command again to go on", err=True)
+        start = "\n" if sys.stderr.isatty() else ""  # a progress line may be open
+        again = "`dtlns run` goes on with the same command, `dtlns train` with --resume"
+        click.echo(f"{start}interrupted; {again}", err=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:  # a full disk, a folder that may not be written
+        place = "" if error.filename is None else f"{error.filename}: "
+        click.echo(f"error: {place}{error.strerror or error}", err=True)
         sys.exit(1)

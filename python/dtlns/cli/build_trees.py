@@ -20,6 +20,7 @@ from dtlns.errors import DataError
 from dtlns.stages.pretrain import KIND as PRETRAINED
 from dtlns.stages.pretrain import write_pretrained
 from dtlns.stages.trees import item_names, load_trees, write_trees
+from dtlns.training.progress import stderr_progress
 
 
 @click.command("build-trees")
@@ -81,6 +82,9 @@ def command(
     settings = checked(TreesConfig, values, "command line")
     data = load_dataset(dataset)
     external = dict(_read_view(view, data.train.n_items) for view in views)
+    names = dict.fromkeys(("structural", "semantic", *external))
+    if show is not None and show not in names:
+        raise click.UsageError(f"--show {show!r}: the views are {', '.join(names)}")
     semantic = None
     if pretrained is not None:
         semantic = open_artifact(pretrained, PRETRAINED)
@@ -88,7 +92,13 @@ def command(
         beside = out.with_name(out.name + "-pretrained")
         facts = options.where(dataset, beside)
         semantic = write_pretrained(
-            beside, data.train, DEFAULT_PRETRAIN, facts=facts, device=device, if_exists="reuse"
+            beside,
+            data.train,
+            DEFAULT_PRETRAIN,
+            facts=facts,
+            device=device,
+            if_exists="reuse",
+            progress=stderr_progress(),
         )
     artifact = write_trees(
         out,
@@ -100,8 +110,6 @@ def command(
         facts=options.where(dataset, out),
         if_exists=options.if_exists(force),
     )
-    if show is not None and show not in artifact.config["views"]:
-        raise click.UsageError(f"--show {show!r}: the views are {', '.join(artifact.config['views'])}")
     stats = json.loads((out / "stats.json").read_bytes())
     options.emit(stats, as_json, lambda: _table(stats))
     if show is not None:
@@ -116,8 +124,12 @@ def _read_view(text: str, n_items: int) -> tuple[str, NDArray[np.floating[Any]]]
         raise click.UsageError(f"--view {text!r}: a name has letters, digits, - and _ only")
     try:
         array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{file} cannot be read as an array ({error})", allowed="a .npy file") from error
+    except OSError as error:
+        raise DataError(f"--view {name}: {file} cannot be read ({error.strerror or error})") from error
+    except (ValueError, EOFError) as error:  # NumPy's own message advises unsafe loading
+        raise DataError(
+            f"--view {name}: {file} is no .npy file of numbers", allowed="a file as saved by numpy.save"
+        ) from error
     if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.floating):
         raise DataError(
             f"{file} does not hold one array of floating-point numbers",

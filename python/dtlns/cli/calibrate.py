@@ -13,6 +13,7 @@ from dtlns.config import CalibrationConfig, checked
 from dtlns.stages.calibration import load_calibration, write_calibration
 from dtlns.stages.candidates import KIND as CANDIDATES
 from dtlns.stages.trees import KIND as TREES
+from dtlns.training.progress import stderr_progress
 
 
 @click.command("calibrate")
@@ -60,6 +61,7 @@ def command(
         settings,
         device=device,
         if_exists=options.if_exists(force),
+        progress=stderr_progress(),
     )
     calibration, measured = load_calibration(artifact)
     options.emit(measured, as_json, lambda: describe(measured, calibration.to_json()))

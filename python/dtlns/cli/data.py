@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -144,7 +145,9 @@ def split(
         raise click.UsageError(
             f"--valid {valid:g} and --test {test:g} must be 0 or more, their sum between 0 and 1"
         )
-    _report(split_dataset(dataset, out, by=cast(SplitRule, by), valid=valid, test=test, **given), as_json)
+    source = load_dataset(dataset)
+    made = split_dataset(source, out, by=cast(SplitRule, by), valid=valid, test=test, **given)
+    _report(made, as_json, known=source.notes)
 
 
 @command.command("stats")
@@ -227,9 +230,10 @@ def planted(
     _report(plant(out, settings if changes else setting, seed=seed, split=shares, force=force), as_json)
 
 
-def _report(dataset: Dataset, as_json: bool) -> None:
+def _report(dataset: Dataset, as_json: bool, known: Sequence[str] = ()) -> None:
     for note in dataset.notes:
-        click.echo(f"note: {note}", err=True)
+        if note not in known:
+            click.echo(f"note: {note}", err=True)
     facts = {
         "path": str(dataset.path),
         "name": dataset.name,

@@ -16,6 +16,7 @@ from dtlns.stages.calibration import write_calibration
 from dtlns.stages.candidates import KIND as CANDIDATES
 from dtlns.stages.judging import write_judged
 from dtlns.stages.trees import KIND as TREES
+from dtlns.training.progress import stderr_progress
 
 
 @click.command("judge")
@@ -53,6 +54,7 @@ def command(
             CalibrationConfig(),
             device=device,
             if_exists="reuse",
+            progress=stderr_progress(),
         )
     else:
         fitted = open_artifact(calibration, CALIBRATION)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
-from rich.logging import RichHandler
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,14 +30,22 @@ device = click.option(
 
 
 def log_to_stderr() -> None:
-    """Send the package's log lines to stderr; stdout is for data."""
-    handler = RichHandler(
-        console=Console(stderr=True), show_time=False, show_level=False, show_path=False, markup=False
-    )
+    """Send the package's log lines, and warnings, to stderr; stdout is for data."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines())
     logger = logging.getLogger("dtlns")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    warnings.showwarning = lambda message, *_, **__: click.echo(f"warning: {message}", err=True)
+
+
+class _Lines(logging.Formatter):
+    """A plain line; what is more than information says so."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {text}"
 
 
 def emit(value: Any, as_json: bool, human: Callable[[], str]) -> None:

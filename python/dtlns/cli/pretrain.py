@@ -12,6 +12,7 @@ from dtlns.cli.fit_options import loop_options, settings_from
 from dtlns.config import DEFAULT_PRETRAIN
 from dtlns.data.dataset import load_dataset
 from dtlns.stages.pretrain import write_pretrained
+from dtlns.training.progress import stderr_progress
 
 
 @click.command("pretrain")
@@ -42,5 +43,6 @@ def command(dataset: Path, out: Path, device: str, force: bool, **fit: Any) -> N
         facts=options.where(dataset, out),
         device=device,
         if_exists=options.if_exists(force),
+        progress=stderr_progress(),
     )
     click.echo(str(out))

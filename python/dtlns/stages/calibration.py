@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from dtlns.plugins import load_plugin
 from dtlns.stages import trees as tree_stage
 from dtlns.stages.candidates import load_candidates, pretrain_config
 from dtlns.stages.pretrain import pretrain
+from dtlns.training.progress import Progress
 from dtlns.training.settings import TrainConfig
 from dtlns.trees import PathCodes
 
@@ -60,6 +62,7 @@ def rebuild(
     own_views: list[str],
     external: dict[str, PathCodes],
     device: str = "cpu",
+    progress: Callable[[Progress], None] | None = None,
 ) -> Rebuilt:
     """Hide positives and make graph, vectors, trees and candidates without them.
 
@@ -74,11 +77,12 @@ def rebuild(
         own_views: Views to build again, of `structural` and `semantic`.
         external: Codes that do not come from the interactions and stay as they are.
         device: Where to train.
+        progress: Called after each epoch.
     """
     hidden = hide_positives(train, share, by, seed)
     visible = train.keep(~hidden)
     log.info("rebuilding the pipeline without %d hidden positives", int(hidden.sum()))
-    scorer = pretrain(visible, pretraining, device=device)
+    scorer = pretrain(visible, pretraining, device=device, progress=progress)
     made: dict[str, NDArray[np.floating]] = {}
     if "structural" in own_views:
         made["structural"] = tree_stage.structural_vectors(visible, trees)
@@ -105,6 +109,7 @@ def write_calibration(
     *,
     device: str = "cpu",
     if_exists: IfExists = "error",
+    progress: Callable[[Progress], None] | None = None,
 ) -> Artifact:
     """Calibrate a judge and write the artefact.
 
@@ -116,6 +121,7 @@ def write_calibration(
         settings: What is hidden.
         device: Where to train.
         if_exists: What to do when something is there.
+        progress: Called after each epoch.
 
     Returns:
         The artefact: `calibration.json` (the fitted map) and `measured.json` (what it is worth on users not
@@ -142,6 +148,7 @@ def write_calibration(
             own_views=[name for name in codes if name not in external],
             external={name: codes[name] for name in external},
             device=device,
+            progress=progress,
         )
         columns, scores = score_table(judge, rebuilt.request)
         users, _ = rebuilt.request.candidates.pairs()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
@@ -40,25 +41,30 @@ class Progress:
         if self.value is not None and self.best is not None:
             parts.append(f"{self.metric} {self.value:.4f} (best {self.best:.4f} at {self.best_epoch})")
         parts.append(f"{self.pairs_per_second / 1000:,.0f}k pairs/s")
-        parts.append(f"at most {_duration(self.seconds_left)} left")
+        if self.seconds_left > 0.0:
+            parts.append(f"at most {_duration(self.seconds_left)} left")
         return " · ".join(parts)
 
 
-def stderr_progress(stream: TextIO | None = None) -> Callable[[Progress], None]:
-    """Return a printer: one line that is rewritten on a terminal, one line per validation elsewhere.
+def stderr_progress(stream: TextIO | None = None, *, pause: float = 10.0) -> Callable[[Progress], None]:
+    """Return a printer: one line that is rewritten on a terminal, a line now and then elsewhere.
 
     Args:
         stream: Where to write; the process's stderr by default.
+        pause: Least seconds between two lines elsewhere; the last epoch is always shown.
     """
     out = sys.stderr if stream is None else stream
     terminal = out.isatty()
+    shown = time.monotonic()
 
     def show(state: Progress) -> None:
-        last = state.epoch == state.epochs
+        nonlocal shown
+        last = state.seconds_left == 0.0  # stopped early or done
         if terminal:
             out.write(f"\r\x1b[K{state.line()}" + ("\n" if last else ""))
-        elif state.value is not None or last or state.epoch % 10 == 0:
+        elif last or time.monotonic() - shown >= pause:
             out.write(state.line() + "\n")
+            shown = time.monotonic()
         out.flush()
 
     return show

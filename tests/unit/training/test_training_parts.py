@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 
@@ -91,19 +92,41 @@ def test_settings_are_frozen() -> None:
 
 
 def state(epoch: int, value: float | None) -> Progress:
-    return Progress(epoch, 12, 0.5, "recall@20", value, 0.2, 5, 123_456.0, 100.0)
+    return Progress(epoch, 12, 0.5, "recall@20", value, 0.2, 5, 123_456.0, 10.0 * (12 - epoch))
 
 
-def test_progress_prints_validations_and_the_last_epoch() -> None:
+def test_progress_says_where_training_is() -> None:
     out = io.StringIO()
-    show = stderr_progress(out)
+    show = stderr_progress(out, pause=0.0)
     for epoch in range(1, 13):
         show(state(epoch, 0.1 if epoch % 5 == 0 else None))
     lines = out.getvalue().splitlines()
-    assert [line.split(" · ")[0] for line in lines] == ["epoch 5/12", "epoch 10/12", "epoch 12/12"]
-    assert "recall@20 0.1000 (best 0.2000 at 5)" in lines[0]
-    assert "123k pairs/s" in lines[0]
-    assert "at most 2 min left" in lines[0]
+    assert len(lines) == 12
+    assert lines[0] == "epoch 1/12 · loss 0.5000 · 123k pairs/s · at most 2 min left"
+    assert "recall@20 0.1000 (best 0.2000 at 5)" in lines[4]
+    assert lines[11] == "epoch 12/12 · loss 0.5000 · 123k pairs/s"
+
+
+def test_progress_in_a_file_is_short() -> None:
+    out = io.StringIO()
+    show = stderr_progress(out, pause=60.0)
+    for epoch in range(1, 13):
+        show(state(epoch, 0.1))
+    assert [line.split(" · ")[0] for line in out.getvalue().splitlines()] == ["epoch 12/12"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal_ends_its_line_when_training_stops_early() -> None:
+    out = Terminal()
+    show = stderr_progress(out)
+    show(state(5, 0.1))
+    assert not out.getvalue().endswith("\n")
+    show(dataclasses.replace(state(10, 0.1), seconds_left=0.0))
+    assert out.getvalue().endswith("\n")
 
 
 def test_devices() -> None:
