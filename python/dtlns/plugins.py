@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -37,7 +38,7 @@ def load_plugin(group: str, name: str) -> Any:
         ConfigError: Nothing, or more than one thing, is registered under that name, or importing it fails.
     """
     found = {entry.value: entry for entry in entry_points(group=group, name=name)}
-    kind = group.rpartition(".")[2].removesuffix("s")
+    kind = _kind(group)
     if not found:
         raise ConfigError(
             f"unknown {kind} {name!r}",
@@ -51,3 +52,27 @@ def load_plugin(group: str, name: str) -> Any:
         return entry.load()
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{kind} {name!r} ({entry.value}) cannot be imported: {error}") from error
+
+
+def check_options(group: str, name: str, plugin: Any, options: Mapping[str, Any]) -> None:
+    """Refuse options that a plug-in does not read; it lists those that it reads in `option_names`.
+
+    Args:
+        group: One of `GROUPS`.
+        name: What the plug-in is called.
+        plugin: What its entry point names.
+        options: The table `options` of its settings.
+
+    Raises:
+        ConfigError: An option is not among `plugin.option_names`.
+    """
+    known = tuple(getattr(plugin, "option_names", ()))
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"{_kind(group)} {name!r} has no option {unknown[0]!r}", allowed=", ".join(known) or "no options"
+        )
+
+
+def _kind(group: str) -> str:
+    return group.rpartition(".")[2].removesuffix("s")

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -102,11 +102,19 @@ class Batch:
 class EmbeddingModel(nn.Module, ABC):
     """A model whose score is the inner product of a user's and an item's pooled embedding.
 
-    A subclass gives `build` and `layers`, and may change `pool` or bring a `loss` of its own.
+    A subclass sets `n_users` and `n_items`, gives `build` and `layers`, and may change `pool` or bring a
+    `loss` of its own. Random numbers of a step (dropout, noise) belong into `loss`, from a generator keyed by
+    the batch's seed, epoch and step, so that a resumed run sees the same.
+
+    Attributes:
+        n_users: U.
+        n_items: I.
+        option_names: What it reads from `ModelConfig.options`; other names are refused.
     """
 
     n_users: int
     n_items: int
+    option_names: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     @abstractmethod
@@ -129,9 +137,13 @@ class EmbeddingModel(nn.Module, ABC):
 
     @torch.no_grad()
     def pooled(self) -> tuple[Tensor, Tensor]:
-        """Return the final embeddings, float32 [U, D] and [I, D], without a graph."""
+        """Return the final embeddings, float32 [U, D] and [I, D], without a graph and in evaluation mode."""
+        training = self.training
+        self.eval()
         users, items = self.layers()
-        return self.pool(users).detach(), self.pool(items).detach()
+        pooled = self.pool(users).detach(), self.pool(items).detach()
+        self.train(training)
+        return pooled
 
     def loss(self, batch: Batch) -> Tensor:
         """Compute the batch's loss: BPR and L2 on the layer-0 embeddings; a model may bring another.

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import cast
 
 from dtlns.data.views import TrainView
+from dtlns.errors import ConfigError
 from dtlns.models.base import EmbeddingModel, Scorer
 from dtlns.models.embedding import EmbeddingScorer
 from dtlns.models.storage import read_header
-from dtlns.plugins import load_plugin
+from dtlns.plugins import check_options, load_plugin
 from dtlns.training.settings import ModelConfig
 
 
@@ -25,10 +26,17 @@ def build_model(config: ModelConfig, train: TrainView, *, seed: int = 0) -> Embe
         An `EmbeddingModel` that waits for training, or a `Scorer` that is ready, such as ItemKNN.
 
     Raises:
-        ConfigError: No such model.
+        ConfigError: No such model, or what is registered under that name is none.
     """
     kind = load_plugin("dtlns.models", config.name)
-    return cast("EmbeddingModel | Scorer", kind.build(config, train, seed=seed))
+    check_options("dtlns.models", config.name, kind, config.options)
+    model = kind.build(config, train, seed=seed) if hasattr(kind, "build") else None
+    if not isinstance(model, EmbeddingModel | Scorer):
+        raise ConfigError(
+            f"model {config.name!r} is {kind!r}",
+            allowed="a class whose `build` returns an EmbeddingModel or a Scorer of dtlns.models.base",
+        )
+    return model
 
 
 def load_scorer(folder: Path) -> Scorer:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -36,7 +36,8 @@ class SamplingContext:
         users: int64 [B], on the model's device.
         positives: int64 [B], on the model's device.
         users_host: int64 [B], the same in main memory, for the pool.
-        rows: int64 [B], global row numbers of the pairs; they key the random numbers.
+        rows: int64 [B], global row numbers of the pairs; they key the random numbers, with
+            `dtlns.sampling.keyed_uniform`, whose purposes from 1000 on are left to third parties.
         epoch: From 1.
         seed: The run's seed.
         pool: Exact uniform draws from what a user has not interacted with.
@@ -96,10 +97,15 @@ class Negatives:
 
 
 class Sampler(nn.Module, ABC):
-    """Draws negatives for a batch; may hold parameters and state, which are trained and checkpointed."""
+    """Draws negatives for a batch; may hold parameters and state, which are trained and checkpointed.
+
+    Attributes:
+        option_names: What it reads from `SamplerConfig.options`; other names are refused.
+    """
+
+    option_names: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    @abstractmethod
     def build(
         cls,
         config: SamplerConfig,
@@ -109,7 +115,7 @@ class Sampler(nn.Module, ABC):
         dimensions: int,
         seed: int,
     ) -> Self:
-        """Make a sampler.
+        """Make a sampler; one that needs nothing of this keeps the default, which is `cls()`.
 
         Args:
             config: Its name and options.
@@ -118,6 +124,7 @@ class Sampler(nn.Module, ABC):
             dimensions: D of the model, for samplers with parameters.
             seed: Of anything random that is drawn once.
         """
+        return cls()
 
     @abstractmethod
     def sample(self, context: SamplingContext) -> Negatives:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dtlns.data.views import TrainView
-from dtlns.plugins import load_plugin
+from dtlns.errors import ConfigError
+from dtlns.plugins import check_options, load_plugin
 from dtlns.samplers.base import Sampler
-from dtlns.training.settings import TrainConfig
+from dtlns.samplers.scored import ScoreBased
+from dtlns.training.settings import SamplerConfig, TrainConfig
 from dtlns.trees import PathCodes
 
 
@@ -22,8 +24,30 @@ def build_sampler(settings: TrainConfig, train: TrainView, codes: Mapping[str, P
     Raises:
         ConfigError: No such sampler, or its settings do not fit.
     """
-    kind = load_plugin("dtlns.samplers", settings.sampler.name)
-    sampler: Sampler = kind.build(
-        settings.sampler, train, codes=codes, dimensions=settings.model.dimensions, seed=settings.seed
-    )
-    return sampler
+    config = settings.sampler
+    kind = sampler_class(config)
+    return kind.build(config, train, codes=codes, dimensions=settings.model.dimensions, seed=settings.seed)
+
+
+def sampler_class(config: SamplerConfig) -> type[Sampler]:
+    """Return the class that a configuration names; what can be told without data is checked here.
+
+    Args:
+        config: The sampler's settings.
+
+    Raises:
+        ConfigError: No such sampler, it does not read an option, or it has no scores for the views.
+    """
+    kind = load_plugin("dtlns.samplers", config.name)
+    if not (isinstance(kind, type) and issubclass(kind, Sampler)):
+        raise ConfigError(
+            f"sampler {config.name!r} is {kind!r}", allowed="a subclass of dtlns.samplers.base.Sampler"
+        )
+    check_options("dtlns.samplers", config.name, kind, config.options)
+    if config.multi_view and not issubclass(kind, ScoreBased):
+        raise ConfigError(
+            f"sampler {config.name!r} has no scores to which views could be added",
+            allowed="a score-based sampler with multi_view, such as dns or mixgcf",
+            hint="set multi_view = false in the sampler's settings",
+        )
+    return kind

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Self
-
 import torch
 
-from dtlns.data.views import TrainView
-from dtlns.errors import ConfigError
 from dtlns.samplers.base import Negatives, Sampler, SamplingContext
-from dtlns.training.settings import SamplerConfig
-from dtlns.trees import PathCodes
 
 
 class Uniform(Sampler):
@@ -19,24 +12,6 @@ class Uniform(Sampler):
 
     Source: Rendle et al., BPR (UAI 2009), section 4.2.
     """
-
-    @classmethod
-    def build(
-        cls,
-        config: SamplerConfig,
-        train: TrainView,
-        *,
-        codes: Mapping[str, PathCodes],
-        dimensions: int,
-        seed: int,
-    ) -> Self:
-        """Make a sampler; see `Sampler.build`."""
-        if config.multi_view:
-            raise ConfigError(
-                "sampler 'uniform' has no scores to which views could be added",
-                allowed="a score-based sampler with multi_view: dns, mixgcf",
-            )
-        return cls()
 
     def sample(self, context: SamplingContext) -> Negatives:
         """Draw int64 [B, 1]."""

@@ -55,7 +55,11 @@ def save_checkpoint(
         identity: What the run is; `load_checkpoint` compares it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    # copies, since the format refuses two tensors of one storage, which a model may have (tied weights)
+    ready = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in sorted(tensors.items())
+    }
     header = {"state": asdict(state), "identity": identity, "digest": _digest(ready)}
     metadata = {"dtlns": json.dumps(header, sort_keys=True, allow_nan=False)}
     partial = folder / f".{CHECKPOINT}.partial"

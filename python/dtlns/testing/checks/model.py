@@ -1,0 +1,163 @@
+"""What every model must hold to: one that is trained, and one that is ready when it is built."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from dtlns.models.base import Batch, EmbeddingModel, Scorer, gather_rows
+from dtlns.samplers.uniform import Uniform
+from dtlns.testing.checks.world import (
+    DIMENSIONS,
+    N_ITEMS,
+    N_USERS,
+    check_resume,
+    expect,
+    global_state_untouched,
+    plugin,
+    same,
+    world,
+)
+from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
+
+
+def check_model(kind: str | type[Any], *, learning_rate: float = 0.01, **config: Any) -> None:
+    """Check a model: shapes, determinism, loss and gradient, state, resume, and the way to disk and back.
+
+    Args:
+        kind: Name of an entry point in `dtlns.models`, or the class.
+        learning_rate: With which the loss falls within 20 epochs on 200 pairs.
+        **config: Fields of `ModelConfig`, such as `layers` or `options`.
+
+    Raises:
+        AssertionError: The model breaks a rule; the message says which.
+
+    Example:
+        >>> check_model("mf")
+    """
+    found = plugin("dtlns.models", kind, config.get("options", {}))
+    told = ModelConfig.model_validate({"name": "checked", "dimensions": DIMENSIONS, **config})
+
+    def build(seed: int = 0) -> Any:
+        return found.build(told, world(), seed=seed)
+
+    with global_state_untouched():
+        model = build()
+    expect(isinstance(model, EmbeddingModel | Scorer), "build must return an EmbeddingModel or a Scorer")
+    sizes = getattr(model, "n_users", None), getattr(model, "n_items", None)
+    expect(sizes == (N_USERS, N_ITEMS), f"n_users and n_items are {sizes}, not {(N_USERS, N_ITEMS)}")
+    if not isinstance(model, EmbeddingModel):
+        _check_scorer(model)
+        return
+    _check_layers(model)
+    expect(_same_state(model, build()), "the same seed gives other parameters")
+    expect(not _same_state(model, build(1)), "another seed gives the same parameters")
+    other = build(1)
+    other.load_state_dict(model.state_dict())
+    expect(
+        all(same(*pair) for pair in zip(model.layers(), other.layers(), strict=True)),
+        "a model restored from its state_dict has other layers",
+    )
+    with global_state_untouched():
+        _check_loss(build())
+    settings = TrainConfig(
+        model=told,
+        sampler=SamplerConfig(name="uniform"),
+        epochs=20,
+        batch_size=50,
+        learning_rate=learning_rate,
+        validate_every=2,
+    )
+    trained = check_resume(lambda: (build(), Uniform()), settings)
+    losses = [record["loss"] for record in trained.history]
+    expect(np.mean(losses[-3:]) < losses[0], f"the loss went from {losses[0]:.4f} to {losses[-1]:.4f}")
+    _check_scorer(trained.scorer)
+
+
+def _same_state(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    return all(same(*pair) for pair in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def _check_layers(model: EmbeddingModel) -> None:
+    users, items = model.layers()
+    for name, table, rows in (("user", users, N_USERS), ("item", items, N_ITEMS)):
+        good = table.dtype == torch.float32 and table.ndim == 3 and len(table) == rows
+        expect(good, f"{name} layers are {table.dtype} {tuple(table.shape)}, not float32 [{rows}, L, D]")
+        expect(bool(torch.isfinite(table).all()), f"{name} layers hold a number that is not finite")
+        expect(table.requires_grad, f"{name} layers have no gradient")
+    expect(users.shape[1:] == items.shape[1:], "users and items differ in L or D")
+    expect(
+        same(users, model.layers().users) and same(items, model.layers().items),
+        "layers() twice gives two answers: what is random belongs into loss(), keyed by the batch's seed, "
+        "epoch and step",
+    )
+    flat, nested = model.pool(items), model.pool(items.unsqueeze(0))
+    expect(flat.ndim == 2 and len(flat) == N_ITEMS, f"pool gives {tuple(flat.shape)}, not [{N_ITEMS}, D]")
+    expect(torch.allclose(flat, nested[0]), "pool must treat all leading dimensions alike")
+
+
+def _batch(model: EmbeddingModel) -> Batch:
+    train = world()
+    users = torch.from_numpy(train.user_of_interaction.astype(np.int64))
+    positives = torch.from_numpy(train.indices.astype(np.int64))
+    negatives = torch.stack([(positives + 1) % N_ITEMS, (positives + 7) % N_ITEMS], dim=1)
+    layers = model.layers()
+    return Batch(
+        users=users,
+        positives=positives,
+        weights=None,
+        layers=layers,
+        user_layers=gather_rows(layers.users, users),
+        positive_layers=gather_rows(layers.items, positives),
+        negative_layers=gather_rows(layers.items, negatives),
+        log_q=None,
+        l2=1e-4,
+        epoch=1,
+        step=0,
+        seed=0,
+    )
+
+
+def _check_loss(model: EmbeddingModel) -> None:
+    batch = _batch(model)
+    loss = model.loss(batch)
+    expect(loss.ndim == 0 and bool(torch.isfinite(loss)), f"the loss is {loss}, not a finite scalar")
+    expect(same(loss, model.loss(batch)), "loss() twice gives two answers")
+    ones = torch.ones(len(batch.users))
+    expect(
+        torch.allclose(loss, model.loss(replace(batch, weights=ones))),
+        "weights of one change the loss: None means ones",
+    )
+    light = torch.where(torch.arange(len(ones)) % 2 == 0, 0.1, 1.0)
+    expect(
+        not torch.allclose(loss, model.loss(replace(batch, weights=light))),
+        "weights do not change the loss, so that weighted false negatives would count in full",
+    )
+    log_q = torch.full(batch.negative_layers.shape[:2], -3.0)
+    expect(bool(torch.isfinite(model.loss(replace(batch, log_q=log_q)))), "with log_q the loss is not finite")
+    loss.backward()  # type: ignore[no-untyped-call]
+    for name, value in model.named_parameters():
+        good = value.grad is not None and bool(torch.isfinite(value.grad).all() and value.grad.any())
+        expect(good, f"no finite gradient reaches parameter {name}")
+
+
+def _check_scorer(scorer: Scorer) -> None:
+    everyone = np.arange(N_USERS)
+    scores = scorer.score(everyone)
+    good = scores.dtype == np.float32 and scores.shape == (N_USERS, N_ITEMS)
+    expect(good, f"scores are {scores.dtype} {scores.shape}, not float32 {(N_USERS, N_ITEMS)}")
+    expect(not np.isnan(scores).any(), "a score is NaN")
+    some = np.array([5, 0, 5])
+    expect(
+        np.allclose(scorer.score(some), scores[some], rtol=1e-5, atol=1e-6),
+        "a user's scores depend on the batch",
+    )
+    with TemporaryDirectory() as folder:
+        scorer.save(Path(folder))
+        loaded = type(scorer).load(Path(folder))
+    expect(np.array_equal(loaded.score(everyone), scores), "a scorer loaded from its folder scores otherwise")
