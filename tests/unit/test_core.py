@@ -140,7 +140,26 @@ def test_stubs_name_what_the_module_has():
     } == there
     for name, stub in stubs.items():
         if isinstance(stub, ast.FunctionDef):
-            assert [a.arg for a in stub.args.args] == list(inspect.signature(getattr(_core, name)).parameters)
-        else:
-            members = {node.name for node in stub.body if isinstance(node, ast.FunctionDef)} - {"__new__"}
-            assert members == {m for m in dir(getattr(_core, name)) if not m.startswith("__")}
+            assert parameters_of(stub) == parameters(getattr(_core, name)), name
+            continue
+        kind = getattr(_core, name)
+        methods = {node.name: node for node in stub.body if isinstance(node, ast.FunctionDef)}
+        assert parameters_of(methods.pop("__new__"))[1:] == parameters(kind), name
+        assert methods.keys() == {m for m in dir(kind) if not m.startswith("__")}
+        for member, method in methods.items():
+            if not method.decorator_list:  # no property
+                assert parameters_of(method) == parameters(getattr(kind, member)), member
+
+
+def parameters_of(stub: ast.FunctionDef) -> list[tuple[str, object]]:
+    """Names and defaults that a stub declares."""
+    names = [a.arg for a in stub.args.args]
+    defaults = [ast.literal_eval(d) for d in stub.args.defaults]
+    missing = [inspect.Parameter.empty] * (len(names) - len(defaults))
+    return list(zip(names, [*missing, *defaults], strict=True))
+
+
+def parameters(function: object) -> list[tuple[str, object]]:
+    """Names and defaults that the module has."""
+    signature = inspect.signature(function)  # type: ignore[arg-type]
+    return [(p.name, p.default) for p in signature.parameters.values()]
