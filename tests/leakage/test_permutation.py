@@ -8,16 +8,29 @@ import numpy as np
 import pytest
 
 from dtlns.config import DEFAULT_PRETRAIN, DEFAULT_TRAIN, RunConfig
+from dtlns.data.dataset import load_dataset
 from dtlns.data.importing import import_dataset
+from dtlns.errors import ArtifactError
+from dtlns.evaluation.selector import Selector
 from dtlns.pipeline import run
-from dtlns.training.settings import ModelConfig
+from dtlns.stages.training import write_model
+from dtlns.training.settings import ModelConfig, SamplerConfig
+from dtlns.training.trainer import train as fit
 
 UPSTREAM = ("pretrained", "trees", "candidates", "calibration", "judged")
 N_USERS, N_ITEMS = 120, 90
 
 
+def _id(item: int) -> int:
+    """Ids in the source: above all users, with a gap after each item."""
+    return 2 * N_USERS + 2 * item
+
+
 def _write_log(folder: Path, *, valid_seed: int, test_seed: int) -> Path:
-    """A DTL-NS folder with clustered training rows, and held-out items that depend on the seeds alone."""
+    """A DTL-NS folder with clustered training rows, and held-out pairs that depend on the seeds alone.
+
+    Their number, the users that have any, and the cold ones depend on the seeds too.
+    """
     folder.mkdir()
     rng = np.random.default_rng(0)
     lines: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
@@ -25,15 +38,22 @@ def _write_log(folder: Path, *, valid_seed: int, test_seed: int) -> Path:
     for user in range(N_USERS):
         home = rng.permutation(30) + 30 * (user % 3)
         taken = np.unique(np.concatenate([home[:14], rng.integers(0, N_ITEMS, 2)]))
-        lines["train"] += [f"{user} {N_USERS + item}" for item in taken]
+        lines["train"] += [f"{user} {_id(item)}" for item in taken]
         free.append(np.setdiff1d(np.arange(N_ITEMS), taken))
     assert len(np.unique([line.split()[1] for line in lines["train"]])) == N_ITEMS
     for user in range(N_USERS):
         # validation from the even unobserved items, test from the odd ones: no pair is in both
         for part, seed, half in (("valid", valid_seed, 0), ("test", test_seed, 1)):
             pool = free[user][free[user] % 2 == half]
-            held = np.random.default_rng([seed, user]).choice(pool, 3, replace=False)
-            lines[part] += [f"{user} {N_USERS + item}" for item in held]
+            rng = np.random.default_rng([seed, user])
+            held = rng.choice(pool, rng.integers(0, 6), replace=False)
+            lines[part] += [f"{user} {_id(item)}" for item in held]
+    for part, seed in (("valid", valid_seed), ("test", test_seed)):
+        # items and users that only held-out rows have; the ids of the items lie among the training items
+        rng = np.random.default_rng([seed, N_USERS])
+        cold = rng.choice(N_ITEMS, 5 + seed, replace=False)
+        lines[part] += [f"{user} {_id(item) + 1}" for user, item in enumerate(cold)]
+        lines[part] += [f"{N_USERS + user} {_id(len(part))}" for user in range(2 + seed)]
     for name, rows in lines.items():
         (folder / f"{name}.txt").write_text("\n".join(rows) + "\n")
     return folder
@@ -93,3 +113,35 @@ def test_the_comparison_would_notice(runs: dict[str, Path]) -> None:
     assert plain != _content(runs["other-valid"] / "models")
     results = [(path / "results.json").read_text() for path in (runs["plain"], runs["other-test"])]
     assert results[0] != results[1]
+
+
+@pytest.mark.slow
+def test_a_model_selected_on_other_validation_pairs_is_not_taken_for_this_one(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    data = {name: load_dataset(run.with_name(f"{name}-data")) for name, run in runs.items()}
+    assert data["plain"].train.digest == data["other-valid"].train.digest
+    settings = DEFAULT_TRAIN.model_copy(
+        update={"epochs": 2, "validate_every": 1, "false_negatives": "ignore", "sampler": SamplerConfig()}
+    )
+    made = write_model(tmp_path / "model", data["plain"], settings, device="cpu")
+    again = write_model(tmp_path / "model", data["other-valid"], settings, device="cpu", if_exists="reuse")
+    assert again.digest != made.digest
+    with_other_test = write_model(
+        tmp_path / "model2", data["other-test"], settings, device="cpu", if_exists="reuse"
+    )
+    assert with_other_test.digest == made.digest
+
+
+@pytest.mark.slow
+def test_a_run_is_not_continued_with_other_validation_pairs(runs: dict[str, Path], tmp_path: Path) -> None:
+    settings = DEFAULT_TRAIN.model_copy(
+        update={"epochs": 2, "validate_every": 1, "false_negatives": "ignore", "sampler": SamplerConfig()}
+    )
+    plain, other = (load_dataset(runs[name].with_name(f"{name}-data")) for name in ("plain", "other-valid"))
+    assert plain.valid is not None
+    assert other.valid is not None
+    told = {"device": "cpu", "checkpoint_dir": tmp_path, "resume": True}
+    fit(plain.train, settings, selector=Selector(plain.train, plain.valid), **told)
+    with pytest.raises(ArtifactError, match="selector"):
+        fit(other.train, settings, selector=Selector(other.train, other.valid), **told)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import cached_property
+
+import numpy as np
+
 from dtlns.data.views import TrainView, ValidView
 from dtlns.errors import ConfigError
 from dtlns.evaluation.metrics import METRICS
@@ -42,6 +47,19 @@ class Selector:
     def name(self) -> str:
         """What the number is called."""
         return f"{self._metric}@{self._k}"
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over what the number depends on, so that a model is known by the pairs that selected it.
+
+        Cold users do not count, and cold items only by their number: their indexes depend on test ids too.
+        """
+        warm, n_items = self._train.n_users, self._train.n_items
+        indptr = self._valid.indptr[: warm + 1]
+        sha = hashlib.sha256(f"{self.name}:{n_items}\0".encode())
+        sha.update(indptr.astype(np.int64).tobytes())
+        sha.update(np.minimum(self._valid.indices[: indptr[-1]], n_items).astype(np.int64).tobytes())
+        return sha.hexdigest()
 
     def __call__(self, scorer: Scorer) -> float:
         """Rate a scorer: the metric's mean over the users with validation pairs."""

@@ -79,6 +79,8 @@ def write_model(
         inputs["judged"] = judged.digest
         config["selection"] = selection.model_dump(mode="json")
     selector = None if data.valid is None else Selector(train, data.valid)
+    if selector is not None:
+        inputs["selector"] = selector.digest
     config["selected_by"] = None if selector is None else selector.name
     checkpoint = out.with_name(out.name + ".checkpoint")
     if if_exists == "error":

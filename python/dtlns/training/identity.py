@@ -28,7 +28,8 @@ def run_identity(
 ) -> dict[str, Any]:
     """Name everything that a run's result depends on, as JSON values.
 
-    The selector counts by its name alone: its validation pairs stay unknown to training.
+    The selector counts by its name and by the digest of what it measures: a run that was selected on other
+    validation pairs is another run. Training itself is told neither.
 
     Args:
         train: The training interactions.
@@ -44,7 +45,7 @@ def run_identity(
         "views": {name: _codes_digest(view) for name, view in sorted(codes.items())},
         "false_negatives": None if false_negatives is None else false_negatives.digest,
         "device": device.type,
-        "selector": None if selector is None else selector.name,
+        "selector": None if selector is None else f"{selector.name} {selector.digest}",
     }
 
 

@@ -31,6 +31,11 @@ class SelectorLike(Protocol):
         """What the number is called, such as `recall@20`."""
         ...
 
+    @property
+    def digest(self) -> str:
+        """What the number depends on, so that a run is not continued with another selector."""
+        ...
+
     def __call__(self, scorer: Scorer) -> float:
         """Rate a scorer."""
         ...

@@ -49,6 +49,7 @@ class Scripted:
     """A selector that answers from a list."""
 
     name = "recall@20"
+    digest = "scripted"
 
     def __init__(self, *values: float) -> None:
         self.values = list(values)
