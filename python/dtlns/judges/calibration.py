@@ -98,10 +98,12 @@ def fit_calibration(
 
     Returns:
         The calibration fitted on all users, and what was measured out of fold: `auc`, `average_precision`,
-        `base_rate`, `lift_at_top_1_percent`, `calibration_error`, `reliability` (bins of equal size).
+        `auc_within_users`, `base_rate`, `lift_at_top_1_percent`, `calibration_error`, `reliability` (bins of
+        equal size).
 
     Raises:
-        DataError: Fewer than ten hidden positives are among the candidates, so nothing can be learnt.
+        DataError: Fewer than ten hidden positives are among the candidates, or a fold has all of them, so
+            nothing can be learnt or measured.
     """
     positives = int(hidden.sum())
     if positives < 2 * FOLDS or positives == len(hidden):
@@ -113,21 +115,30 @@ def fit_calibration(
     rng = np.random.Generator(np.random.Philox(key=[seed, 0x666F6C64]))
     fold = rng.integers(0, FOLDS, size=int(users.max()) + 1)[users]
     out_of_fold = np.empty(len(hidden), dtype=np.float64)
-    logits = np.empty(len(hidden), dtype=np.float64)
     for held in range(FOLDS):
         test = fold == held
+        if not test.any():
+            continue
+        if not hidden[~test].any() or hidden[~test].all():
+            raise DataError(
+                f"the {positives} hidden positives belong to {len(np.unique(users[hidden]))} of "
+                f"{len(np.unique(users))} users, too few users to fit on some and measure on others",
+                hint="use a log of more users",
+            )
         part = _fit(columns, scores[~test], hidden[~test])
         out_of_fold[test] = part.p_hidden(scores[test])
-        logits[test] = part.logit(scores[test])
-    return _fit(columns, scores, hidden), measure(out_of_fold, hidden)
+    return _fit(columns, scores, hidden), measure(out_of_fold, hidden, users)
 
 
-def measure(p_hidden: NDArray[np.floating], hidden: NDArray[np.bool_]) -> dict[str, Any]:
+def measure(
+    p_hidden: NDArray[np.floating], hidden: NDArray[np.bool_], users: NDArray[np.int64]
+) -> dict[str, Any]:
     """Measure chances against the truth, on pairs that their fit has not seen.
 
     Args:
         p_hidden: float [N].
         hidden: bool [N], with both values present.
+        users: int64 [N], the user of each pair.
 
     Returns:
         JSON values; see `fit_calibration`.
@@ -149,12 +160,31 @@ def measure(p_hidden: NDArray[np.floating], hidden: NDArray[np.bool_]) -> dict[s
         "hidden_positives": int(hidden.sum()),
         "base_rate": base,
         "auc": float(roc_auc_score(hidden, p_hidden)),
+        "auc_within_users": _auc_within_users(p_hidden, hidden, users),
         "average_precision": float(average_precision_score(hidden, p_hidden)),
         "lift_at_top_1_percent": float(hidden[top].mean()) / base,
         "calibration_error": sum(b["pairs"] * abs(b["predicted"] - b["observed"]) for b in bins)
         / len(hidden),
         "reliability": bins,
     }
+
+
+def _auc_within_users(
+    p_hidden: NDArray[np.floating], hidden: NDArray[np.bool_], users: NDArray[np.int64]
+) -> float | None:
+    """Chance that a hidden candidate ranks above another one of the same user, ties half; None without pairs.
+
+    A column that is the same for all candidates of a user, such as the length of the history, raises `auc`
+    and leaves this at one half.
+    """
+    order = np.argsort(users, kind="stable")
+    ahead = pairs = 0.0
+    for rows in np.split(order, np.flatnonzero(np.diff(users[order])) + 1):
+        positive, negative = p_hidden[rows[hidden[rows]]], p_hidden[rows[~hidden[rows]]]
+        difference = positive[:, None] - negative[None, :]
+        ahead += (difference > 0).sum() + (difference == 0).sum() / 2
+        pairs += difference.size
+    return float(ahead / pairs) if pairs else None
 
 
 def _fit(columns: list[str], scores: NDArray[np.float32], hidden: NDArray[np.bool_]) -> Calibration:

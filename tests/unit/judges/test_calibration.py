@@ -71,9 +71,11 @@ def test_survives_json() -> None:
 
 def test_measures_by_hand() -> None:
     p = np.array([0.1, 0.2, 0.3, 0.4])
-    measured = measure(p, np.array([False, True, False, True]))
+    measured = measure(p, np.array([False, True, False, True]), np.array([7, 7, 2, 2]))
     # pairs (positive, negative): 0.2>0.1, 0.2<0.3, 0.4>0.1, 0.4>0.3
     assert measured["auc"] == pytest.approx(3 / 4)
+    # each user's positive is above the user's negative
+    assert measured["auc_within_users"] == 1
     # positives at ranks 1 and 3: (1/1 + 2/3) / 2
     assert measured["average_precision"] == pytest.approx(5 / 6)
     assert measured["base_rate"] == 0.5
@@ -85,6 +87,26 @@ def test_too_few_positives_is_an_error() -> None:
         fit_calibration(
             ["a"], np.zeros((100, 1), np.float32), np.arange(100) < 3, np.arange(100, dtype=np.int64)
         )
+
+
+def test_a_column_of_the_user_alone_ranks_nothing_within_users() -> None:
+    rng = np.random.default_rng(2)
+    users = np.repeat(np.arange(400), 20)
+    history = rng.normal(size=400)[users].astype(np.float32)
+    hidden = rng.random(len(users)) < expit(-3 + 1.5 * history)
+    _, measured = fit_calibration(["history"], history[:, None], hidden, users)
+    assert measured["auc"] > 0.7
+    assert measured["auc_within_users"] == 0.5
+
+
+@pytest.mark.parametrize("n_users", [1, 50])
+def test_positives_of_one_user_are_an_error(n_users: int) -> None:
+    rng = np.random.default_rng(0)
+    users = rng.integers(0, n_users, 2000)
+    hidden = (users == 0) & (rng.random(2000) < 0.5)
+    scores = rng.normal(size=(2000, 1)).astype(np.float32)
+    with pytest.raises(DataError, match=f"1 of {n_users} users, too few users to fit on some"):
+        fit_calibration(["a"], scores, hidden, users)
 
 
 def test_scores_are_checked() -> None:
