@@ -61,7 +61,8 @@ def caption(results: dict[str, Any]) -> str:
     return (
         f"Protocol {first['protocol']}: full ranking, training interactions masked and nothing else; "
         f"{users} test users; one seed ({results['seed']}), so small differences mean nothing. "
-        "* chosen on validation Recall@20; test was looked at once, at the end."
+        "* chosen on validation Recall@20. Validation also chose each row's epoch, so its columns flatter; "
+        "test chose nothing and was opened after all rows were trained."
     )
 
 
@@ -86,11 +87,13 @@ def write_report(out: Path, config: RunConfig, results: dict[str, Any]) -> None:
     ]
     found = results["calibration"]
     if found is not None:
+        within = found.get("auc_within_users")
+        among = "" if within is None else f" over all candidates ({within:.3f} among those of one user)"
         lines += [
             "How well the judge finds positives hidden from training, on users that its fit has not seen: "
-            f"AUC {found['auc']:.3f}, average precision {found['average_precision']:.4f} at a base rate of "
-            f"{found['base_rate']:.4f}, lift {found['lift_at_top_1_percent']:.2f} in the top 1 %, "
-            f"calibration error {found['calibration_error']:.5f}.",
+            f"AUC {found['auc']:.3f}{among}, average precision {found['average_precision']:.4f} at a "
+            f"base rate of {found['base_rate']:.4f}, lift {found['lift_at_top_1_percent']:.2f} "
+            f"in the top 1 %, calibration error {found['calibration_error']:.5f}.",
             "",
         ]
     (out / "config.toml").write_text(

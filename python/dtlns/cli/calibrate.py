@@ -70,11 +70,13 @@ def command(
 def describe(measured: dict[str, Any], fitted: dict[str, Any]) -> str:
     """Say in words what a calibration found."""
     weights = ", ".join(f"{c} {w:.3f}" for c, w in zip(fitted["columns"], fitted["weights"], strict=True))
+    within = measured.get("auc_within_users")
     lines = [
         f"{measured['hidden_positives']} of {measured['hidden_interactions']} hidden positives are among "
         f"{measured['pairs']} candidates: base rate {measured['base_rate']:.4f}",
         "on users that the fit has not seen:",
         f"  AUC                    {measured['auc']:.3f}",
+        *([] if within is None else [f"  AUC within users       {within:.3f}"]),
         f"  average precision      {measured['average_precision']:.4f}",
         f"  lift in the top 1 %    {measured['lift_at_top_1_percent']:.2f}",
         f"  calibration error      {measured['calibration_error']:.5f}",
