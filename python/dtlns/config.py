@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dtlns.errors import ConfigError
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
@@ -36,6 +36,12 @@ class SplitConfig(Settings):
     valid: Share = 0.1
     test: Share = 0.2
     seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> Self:
+        if self.by != "last-out" and self.valid + self.test >= 1.0:
+            raise ValueError(f"valid and test with a sum below 1, not {self.valid + self.test:g}")
+        return self
 
 
 class StructuralConfig(Settings):
@@ -67,7 +73,10 @@ class TreesConfig(Settings):
 
     branching: int = Field(4, ge=2, le=256)
     max_leaf_size: int = Field(30, ge=1)
-    balance: tuple[float, float] = (0.4, 1.6)
+    balance: tuple[Annotated[float, Field(ge=0.0, le=1.0)], Annotated[float, Field(ge=1.0, le=1e9)]] = (
+        0.4,
+        1.6,
+    )
     structural: StructuralConfig = StructuralConfig()
     seed: int = Field(0, ge=0)
 
@@ -228,4 +237,6 @@ def checked(kind: type[T], values: dict[str, Any], source: str) -> T:
             raise ConfigError(f"{source}: {place} is missing{more}") from error
         value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
         allowed = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        if first["type"] == "model_type":
+            allowed = "a table of settings"
         raise ConfigError(f"{source}: {place}{value}{more}", allowed=allowed) from error

@@ -20,6 +20,7 @@ from dtlns.data.bundled import PREFIX, bundled_source, import_bundled
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.data.splits import split_dataset
 from dtlns.errors import ArtifactError, ConfigError
+from dtlns.rehearsal import rehearse
 from dtlns.run_report import write_report
 from dtlns.stages.calibration import load_calibration, write_calibration
 from dtlns.stages.candidates import hide_rule, write_candidates
@@ -115,9 +116,10 @@ def run(
     """
     if (out / "manifest.json").exists():
         raise ConfigError(f"{out} holds a data set or an artefact", hint="choose a folder for the run alone")
+    rows = comparison(config.train, config.false_negatives)
+    rehearse(config, (row.settings for row in rows))
     data = prepare_data(config, out, base or Path())
     facts = {"dataset": _relative(data.path, out / "models" / "any")}
-    rows = comparison(config.train, config.false_negatives)
     trees, judged, calibration = _upstream(config, data, out, rows, device, progress)
     models: dict[str, Artifact] = {}
     for row in rows:

@@ -69,9 +69,8 @@ def main(argv: list[str] | None = None) -> Any:
                 click.echo(f"  {label}: {text}", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except (KeyboardInterrupt, click.Abort):
-        start = "\n" if sys.stderr.isatty() else ""  # a progress line may be open
         again = "`dtlns run` goes on with the same command, `dtlns train` with --resume"
-        click.echo(f"{start}interrupted; {again}", err=True)
+        click.echo(f"interrupted; {again}", err=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
