@@ -41,9 +41,12 @@ MARKERS = [
     "epoch 10/20",
 ]
 
+# The command line, but with a line for each epoch, so that kills can be aimed.
+EVERY_EPOCH = "from dtlns.training import progress; progress.PAUSE = 0; from dtlns.cli import main; main()"
+
 
 def _start(config: Path, out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-u", "-m", "dtlns", "run", str(config), "-o", str(out), "--device", "cpu"]
+    command = [sys.executable, "-u", "-c", EVERY_EPOCH, "run", str(config), "-o", str(out), "--device", "cpu"]
     return subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
+PAUSE = 10.0  # seconds
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -46,14 +48,17 @@ class Progress:
         return " · ".join(parts)
 
 
-def stderr_progress(stream: TextIO | None = None, *, pause: float = 10.0) -> Callable[[Progress], None]:
+def stderr_progress(
+    stream: TextIO | None = None, *, pause: float | None = None
+) -> Callable[[Progress], None]:
     """Return a printer: one line that is rewritten on a terminal, a line now and then elsewhere.
 
     Args:
         stream: Where to write; the process's stderr by default.
-        pause: Least seconds between two lines elsewhere; the last epoch is always shown.
+        pause: Least seconds between two lines elsewhere, `PAUSE` by default; the last epoch is always shown.
     """
     out = sys.stderr if stream is None else stream
+    wait = PAUSE if pause is None else pause
     terminal = out.isatty()
     shown = time.monotonic()
 
@@ -62,7 +67,7 @@ def stderr_progress(stream: TextIO | None = None, *, pause: float = 10.0) -> Cal
         last = state.seconds_left == 0.0  # stopped early or done
         if terminal:
             out.write(f"\r\x1b[K{state.line()}" + ("\n" if last else ""))
-        elif last or time.monotonic() - shown >= pause:
+        elif last or time.monotonic() - shown >= wait:
             out.write(state.line() + "\n")
             shown = time.monotonic()
         out.flush()
