@@ -12,6 +12,7 @@ from dtlns.errors import ArtifactError, DataError
 from dtlns.evaluation.protocol import DEFAULT_KS, evaluate, report
 from dtlns.models.registry import load_scorer
 from dtlns.stages.training import KIND as MODEL
+from dtlns.training.result import TrainedModel
 
 
 def evaluate_model(
@@ -48,10 +49,12 @@ def evaluate_model(
         else evaluate(scorer, data.train, test, ks=ks, also_mask=valid if mask_valid else None),
     )
     config = model.config
+    # A model that needs no epochs, such as ItemKNN, was not trained with the sampler that its settings name.
+    sampled = TrainedModel.load(model.path).epochs_run > 0
     return results | {
         "model": config["model"]["name"],
-        "sampler": config["sampler"]["name"],
-        "multi_view": config["sampler"]["multi_view"],
+        "sampler": config["sampler"]["name"] if sampled else None,
+        "multi_view": sampled and config["sampler"]["multi_view"],
         "false_negatives": config["false_negatives"],
         "external_views": config.get("external_views", []),
         "seed": config["seed"],
