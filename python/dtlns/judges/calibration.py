@@ -110,7 +110,7 @@ def fit_calibration(
         raise DataError(
             f"{positives} of {len(hidden)} candidates are hidden positives, too few to calibrate on",
             allowed=f"at least {2 * FOLDS}",
-            hint="hide a larger share, take more candidates per user, or go without: false_negatives = 'ignore'",
+            hint="hide more, take more candidates per user, or go without: false_negatives = 'ignore'",
         )
     rng = np.random.Generator(np.random.Philox(key=[seed, 0x666F6C64]))
     fold = rng.integers(0, FOLDS, size=int(users.max()) + 1)[users]
