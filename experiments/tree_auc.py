@@ -1,6 +1,6 @@
 """How well path codes predict held-out positives: AUC of the deepest prefix into the user's history.
 
-    python experiments/tree_auc.py DATASET TREES [--candidates FILE]
+    python experiments/tree_auc.py DATASET (TREES | --paths FILE) [--candidates FILE]
 
 Positives are validation pairs. Test pairs are left out of the negatives and otherwise unused. FILE has the
 candidates of the DTL-NS release: user, then items, in the ids of the source.
@@ -67,17 +67,31 @@ def read_candidates(file: Path, data: Dataset) -> tuple[NDArray[np.int64], NDArr
     return users, items.reshape(len(users), -1)
 
 
+def read_paths(file: Path, data: Dataset) -> PathCodes:
+    """Read codes as the DTL-NS release writes them, `item: a-b-c`, in the source's item ids."""
+    lines = (line.split(": ") for line in file.read_text().splitlines())
+    paths = {int(item): tuple(map(int, path.split("-"))) for item, path in lines}
+    return PathCodes.from_paths([paths[item] for item in data.items["id"].head(data.n_train_items).to_list()])
+
+
 def main() -> None:
     """Print one line for each view."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("dataset", type=Path)
-    parser.add_argument("trees", type=Path)
+    parser.add_argument("trees", type=Path, nargs="?")
+    parser.add_argument("--paths", type=Path)
     parser.add_argument("--candidates", type=Path)
     arguments = parser.parse_args()
     data = load_dataset(arguments.dataset)
-    artifact = open_artifact(arguments.trees, "trees")
-    artifact.check_train(data.train.digest)
-    for name, codes in load_codes(artifact).items():
+    if (arguments.trees is None) == (arguments.paths is None):
+        parser.error("give either TREES or --paths")
+    if arguments.paths is not None:
+        views = {arguments.paths.stem: read_paths(arguments.paths, data)}
+    else:
+        artifact = open_artifact(arguments.trees, "trees")
+        artifact.check_train(data.train.digest)
+        views = load_codes(artifact)
+    for name, codes in views.items():
         every = counts_by_depth(codes, data, np.arange(data.train.n_users), None)
         line = f"{name:12} all unobserved pairs {auc(*every):.3f}"
         if arguments.candidates is not None:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -129,7 +129,3 @@ class Sampler(nn.Module, ABC):
     @abstractmethod
     def sample(self, context: SamplingContext) -> Negatives:
         """Draw K negatives for each pair of a batch."""
-
-    def forward(self, *_: Any) -> None:
-        """Refuse: a sampler is asked through `sample`."""
-        raise NotImplementedError("call sample(context)")
