@@ -15,6 +15,9 @@ from dtlns.errors import InputError
 
 Exclude: TypeAlias = sp.sparray | sp.spmatrix | None
 
+NEGATIVES = 0
+"""Purpose of the draws that `NegativePool.sample` makes, unless told otherwise."""
+
 
 class NegativePool:
     """What may be drawn as a negative for each user, prepared once for a loop of draws.
