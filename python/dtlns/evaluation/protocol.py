@@ -116,7 +116,7 @@ def evaluate(
         raise InputError("no user has both training and held-out interactions", hint="check the split")
     starts, truth = take_rows(held_out, users)
     more = also_mask or {}
-    mask: Rows = _union(train, *more.values()) if more else train
+    mask: Rows = union([train, *more.values()], train) if more else train
     depth, where = max(ks), resolve_device(device)
     batch = max(1, _CELLS // max(1, train.n_items))
     parts, lists = [], []
@@ -175,10 +175,10 @@ def _rank(scorer: Scorer, users: NDArray[np.int64], depth: int, mask: Rows, devi
     return top_k_tensor(scores, depth, mask=mask, users=users)
 
 
-def _union(train: TrainView, *others: Rows) -> HeldOutView:
-    """Merge rows into the training rows; cold users and items fall away."""
-    keys = []
-    for view in (train, *others):
+def union(parts: Sequence[Rows], train: TrainView) -> HeldOutView:
+    """Merge rows over the training users and items; cold ones fall away."""
+    keys = [np.empty(0, np.int64)]
+    for view in parts:
         users = np.repeat(np.arange(len(view.indptr) - 1), np.diff(view.indptr))
         warm = (users < train.n_users) & (view.indices < train.n_items)
         keys.append(users[warm] * train.n_items + view.indices[warm].astype(np.int64))
