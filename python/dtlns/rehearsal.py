@@ -36,23 +36,36 @@ def rehearse(
     """
     for judge in judges:
         load_plugin("dtlns.judges", judge)
-    toy = TrainView.from_csr(sp.csr_array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]))
     if pretrain.tune:
         raise ConfigError("pretraining sees no validation to tune on", allowed="pretrain.tune = false")
     for settings, trees in ((pretrain, TreesConfig()), *trained):
-        if settings.tune:
-            grid(settings.model)
-        codes = PathCodes.from_paths([[0], [1], [0], [1]], branching=trees.branching)
-        if isinstance(build_model(settings.model, toy, seed=settings.seed), EmbeddingModel):
-            views = trees.views if settings.sampler.multi_view else ()
-            build_sampler(settings, toy, dict.fromkeys(map(str, views), codes))
-        elif settings.false_negatives != "ignore":
-            raise ConfigError(
-                f"train.model.name = {settings.model.name!r} cannot use false negatives",
-                allowed="an embedding model such as mf or lightgcn",
-            )
+        rehearse_training(settings, trees.views, trees.branching)
     if pretrain.sampler.multi_view or pretrain.false_negatives != "ignore":
         raise ConfigError(
             "pretraining cannot use trees or false negatives, which are made from it",
             allowed="pretrain.sampler.multi_view = false and pretrain.false_negatives = 'ignore'",
+        )
+
+
+def rehearse_training(settings: TrainConfig, views: Iterable[str], branching: int) -> None:
+    """Build one model, and its sampler, on a toy.
+
+    Args:
+        settings: What shall be trained.
+        views: Names of the trees' views that there will be.
+        branching: Of the trees.
+
+    Raises:
+        ConfigError: A name is unknown, or settings do not fit together.
+    """
+    toy = TrainView.from_csr(sp.csr_array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]))
+    if settings.tune:
+        grid(settings.model)
+    if isinstance(build_model(settings.model, toy, seed=settings.seed), EmbeddingModel):
+        codes = PathCodes.from_paths([[0], [1], [0], [1]], branching=branching)
+        build_sampler(settings, toy, dict.fromkeys(views if settings.sampler.multi_view else (), codes))
+    elif settings.false_negatives != "ignore":
+        raise ConfigError(
+            f"train.model.name = {settings.model.name!r} cannot use false negatives",
+            allowed="an embedding model such as mf or lightgcn",
         )
