@@ -1,4 +1,4 @@
-"""Models, samplers and judges by name: each is one entry point, our own and a third party's alike."""
+"""Models, samplers, losses and judges by name: each is one entry point, our own and a third party's alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from dtlns.errors import ConfigError
 
-GROUPS = ("dtlns.models", "dtlns.samplers", "dtlns.judges")
+GROUPS = ("dtlns.models", "dtlns.samplers", "dtlns.losses", "dtlns.judges")
 
 
 def plugin_names(group: str) -> list[str]:
@@ -75,4 +75,4 @@ def check_options(group: str, name: str, plugin: Any, options: Mapping[str, Any]
 
 
 def _kind(group: str) -> str:
-    return group.rpartition(".")[2].removesuffix("s")
+    return "loss" if group == "dtlns.losses" else group.rpartition(".")[2].removesuffix("s")

@@ -6,7 +6,7 @@ catalogue in its own order, whatever that is worth.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,7 @@ def evaluate(
     metrics: Sequence[str] = METRICS,
     also_mask: Mapping[str, Rows] | None = None,
     device: str = "cpu",
+    share: Callable[[int], slice] | None = None,
 ) -> Result:
     """Rank all items of the training catalogue for each user and compare with held-out items.
 
@@ -93,6 +94,7 @@ def evaluate(
             name makes it the published protocol (see `evaluation.published`).
         device: Where to rank and count: `cpu`, `cuda`, or `auto`. On a GPU nothing comes back but metrics; a
             scorer without `score_tensor` still scores on the CPU.
+        share: Which of n users to take, where several processes divide the work; None takes all.
 
     Returns:
         Means, values per user, what the lists are like, and counts.
@@ -112,6 +114,8 @@ def evaluate(
     warm = with_pairs < train.n_users
     warm[warm] = train.user_counts[with_pairs[warm]] > 0
     users = with_pairs[warm]
+    if share is not None and len(users):
+        users = users[share(len(users))]
     if not len(users):
         raise InputError("no user has both training and held-out interactions", hint="check the split")
     starts, truth = take_rows(held_out, users)

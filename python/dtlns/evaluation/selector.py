@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from dtlns.data.views import TrainView, ValidView
 from dtlns.errors import ConfigError
 from dtlns.evaluation.metrics import METRICS
-from dtlns.evaluation.protocol import evaluate
+from dtlns.evaluation.protocol import Result, evaluate
 from dtlns.models.base import Scorer
 
 
@@ -21,6 +22,7 @@ class Selector:
         train: The training interactions, masked in the ranking.
         valid: The validation pairs.
         metric: Name and cut-off.
+        device: Where to rank, as in `evaluate`.
 
     Raises:
         ConfigError: The metric is unknown.
@@ -30,10 +32,11 @@ class Selector:
         ('recall', 20)
     """
 
-    def __init__(self, train: TrainView, valid: ValidView, metric: str = "recall@20") -> None:
+    def __init__(self, train: TrainView, valid: ValidView, metric: str = "recall@20", *, device: str = "cpu") -> None:
         self._train = train
         self._valid = valid
         self._metric, self._k = self.parse(metric)
+        self._device = device
 
     @staticmethod
     def parse(metric: str) -> tuple[str, int]:
@@ -63,5 +66,28 @@ class Selector:
 
     def __call__(self, scorer: Scorer) -> float:
         """Rate a scorer: the metric's mean over the users with validation pairs."""
-        result = evaluate(scorer, self._train, self._valid, ks=(self._k,), metrics=(self._metric,))
-        return result.metrics[self.name]
+        return self._result(scorer, None).metrics[self.name]
+
+    def part(self, scorer: Scorer, share: Callable[[int], slice]) -> tuple[float, int]:
+        """Rate a scorer for a share of the users, where several processes divide the work.
+
+        Args:
+            scorer: What is rated.
+            share: Which of n users are this process's.
+
+        Returns:
+            The sum over those users, and how many they are.
+        """
+        values = self._result(scorer, share).per_user[self.name]
+        return float(values.sum()), len(values)
+
+    def _result(self, scorer: Scorer, share: Callable[[int], slice] | None) -> Result:
+        return evaluate(
+            scorer,
+            self._train,
+            self._valid,
+            ks=(self._k,),
+            metrics=(self._metric,),
+            device=self._device,
+            share=share,
+        )

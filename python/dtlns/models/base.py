@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from dtlns.data.views import TrainView
-from dtlns.training.losses import bpr, half_squared_norm
+from dtlns.embeddings import Layers, Similarity, comparable
+from dtlns.losses.base import Batch, Loss
 from dtlns.training.settings import ModelConfig
+from dtlns.training.streams import Step
 
 
 @runtime_checkable
@@ -63,67 +62,24 @@ class TensorScorer(Protocol):
         ...
 
 
-class Layers(NamedTuple):
-    """Per-layer embeddings; MF has one layer, LightGCN one per hop and the input.
-
-    Attributes:
-        users: float32 [U, L, D].
-        items: float32 [I, L, D].
-    """
-
-    users: Tensor
-    items: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """What a loss sees of one batch.
-
-    Attributes:
-        users: int64 [B].
-        positives: int64 [B].
-        weights: float32 [B], or None for all ones.
-        layers: The model's embeddings for this batch.
-        user_layers: float32 [B, L, D], rows of `layers.users`.
-        positive_layers: float32 [B, L, D], rows of `layers.items`.
-        negative_layers: float32 [B, K, L, D], of drawn items or mixed.
-        log_q: float32 [B, K], log-probability of each negative under its sampler, where known.
-        l2: Weight of the L2 term.
-        epoch: From 1.
-        step: Batch number within the epoch, from 0.
-        seed: The run's seed, for random numbers by key.
-    """
-
-    users: Tensor
-    positives: Tensor
-    weights: Tensor | None
-    layers: Layers
-    user_layers: Tensor
-    positive_layers: Tensor
-    negative_layers: Tensor
-    log_q: Tensor | None
-    l2: float
-    epoch: int
-    step: int
-    seed: int
-
-
 class EmbeddingModel(nn.Module, ABC):
-    """A model whose score is the inner product of a user's and an item's pooled embedding.
+    """A model whose score is the inner product, or the cosine, of a user's and an item's pooled embedding.
 
-    A subclass sets `n_users` and `n_items`, gives `build` and `layers`, and may change `pool` or bring a
-    `loss` of its own. Random numbers of a step (dropout, noise) belong into `loss`, from a generator keyed by
-    the batch's seed, epoch and step, so that a resumed run sees the same.
+    A subclass sets `n_users` and `n_items`, gives `build` and `layers`, and may change `pool`, the loss that
+    it is trained with, and what it adds to it.
 
     Attributes:
         n_users: U.
         n_items: I.
         option_names: What it reads from `ModelConfig.options`; other names are refused.
+        default_loss: Name of the loss where the user names none; None for a model that brings `pair_losses`
+            of its own, which then cannot be trained with another.
     """
 
     n_users: int
     n_items: int
     option_names: ClassVar[tuple[str, ...]] = ()
+    default_loss: ClassVar[str | None] = "bpr"
 
     @classmethod
     @abstractmethod
@@ -137,58 +93,37 @@ class EmbeddingModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def layers(self) -> Layers:
-        """Compute all embeddings, differentiable: float32 [U, L, D] and [I, L, D]."""
+    def layers(self, step: Step | None = None) -> Layers:
+        """Compute all embeddings, differentiable.
+
+        Args:
+            step: Keys what is random in training, such as dropout, by `step.generator`, so that a resumed
+                run and every process see the same; None leaves it out, and is how a model is evaluated.
+
+        Returns:
+            float32 [U, L, D] and [I, L, D].
+        """
 
     def pool(self, layered: Tensor) -> Tensor:
         """Combine layers: the mean over L. float32 [..., L, D] -> [..., D]."""
         return layered.squeeze(-2) if layered.shape[-2] == 1 else layered.mean(dim=-2)
 
     @torch.no_grad()
-    def pooled(self) -> tuple[Tensor, Tensor]:
-        """Return the final embeddings, float32 [U, D] and [I, D], without a graph and in evaluation mode."""
-        training = self.training
-        self.eval()
-        users, items = self.layers()
-        pooled = self.pool(users).detach(), self.pool(items).detach()
-        self.train(training)
-        return pooled
+    def pooled(self, similarity: Similarity = "inner") -> tuple[Tensor, Tensor]:
+        """Return the final embeddings, whose inner product is the similarity: float32 [U, D] and [I, D]."""
+        users, items = (comparable(self.pool(layered), similarity) for layered in self.layers())
+        return users.detach(), items.detach()
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Compute the batch's loss: BPR and L2 on the layer-0 embeddings; a model may bring another.
+    def pair_losses(self, batch: Batch, loss: Loss | None) -> Tensor:
+        """Rate each pair: float32 [B]; what the loss says, where the model has none of its own."""
+        if loss is None:
+            raise NotImplementedError(f"{type(self).__name__} has neither a default_loss nor pair_losses")
+        return loss.pair_losses(batch)
 
-        Args:
-            batch: Pairs, negatives and their embeddings.
+    def batch_loss(self, batch: Batch) -> Tensor | None:
+        """Return what the model adds for the whole batch, such as a contrastive term, or None.
 
-        Returns:
-            A scalar with a gradient.
+        It is a scalar of the batch's W pairs, the same in every process, from `batch.whole_users` and
+        `batch.whole_positives`.
         """
-        user = self.pool(batch.user_layers)
-        positive = self.pool(batch.positive_layers)
-        negative = self.pool(batch.negative_layers)
-        scores_p = (user * positive).sum(dim=-1)
-        scores_n = (user.unsqueeze(1) * negative).sum(dim=-1)
-        loss = bpr(scores_p, scores_n, batch.weights)
-        if batch.l2:
-            parts: Sequence[Tensor] = (
-                batch.user_layers[:, 0],
-                batch.positive_layers[:, 0],
-                batch.negative_layers[:, :, 0],
-            )
-            loss = loss + batch.l2 * half_squared_norm(parts)
-        return loss
-
-
-def gather_rows(table: Tensor, index: Tensor) -> Tensor:
-    """Take rows of a table of layers; the gradient is deterministic and dense.
-
-    Args:
-        table: float32 [R, L, D].
-        index: int64 [...].
-
-    Returns:
-        float32 [..., L, D].
-    """
-    rows, layers, size = table.shape
-    taken = functional.embedding(index, table.reshape(rows, layers * size))
-    return taken.view(*index.shape, layers, size)
+        return None

@@ -43,6 +43,14 @@ class EmbeddingScorer:
         self.item_vectors = np.ascontiguousarray(item_vectors, dtype=np.float32)
         self._on_device: tuple[Tensor, Tensor] | None = None
 
+    @classmethod
+    def from_tensors(cls, user_vectors: Tensor, item_vectors: Tensor) -> Self:
+        """Make a scorer of float32 [U, D] and [I, D], which stay where they are for `score_tensor`."""
+        scorer = cls(user_vectors.cpu().numpy(), item_vectors.cpu().numpy())
+        if user_vectors.device.type != "cpu":
+            scorer._on_device = (user_vectors, item_vectors)
+        return scorer
+
     @property
     def n_users(self) -> int:
         """Number of users, U."""

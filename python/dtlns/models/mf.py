@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from dtlns.data.views import TrainView
-from dtlns.models.base import EmbeddingModel, Layers
+from dtlns.embeddings import Layers
+from dtlns.models.base import EmbeddingModel
 from dtlns.training.settings import ModelConfig
-from dtlns.training.streams import torch_generator
+from dtlns.training.streams import Step, torch_generator
 
 
 class MF(EmbeddingModel):
@@ -41,7 +42,7 @@ class MF(EmbeddingModel):
         """Make an untrained model; see `EmbeddingModel.build`."""
         return cls(train.n_users, train.n_items, config.dimensions, seed=seed)
 
-    def layers(self) -> Layers:
+    def layers(self, step: Step | None = None) -> Layers:
         """Return the embeddings themselves, as one layer."""
         return Layers(self.user_embeddings.unsqueeze(1), self.item_embeddings.unsqueeze(1))
 

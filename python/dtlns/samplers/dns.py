@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from dtlns.samplers.base import Negatives, SamplingContext
@@ -17,13 +16,9 @@ class DNS(ScoreBased):
     """
 
     def sample(self, context: SamplingContext) -> Negatives:
-        """Draw N candidates and keep the hardest: int64 [B, 1]."""
-        with torch.no_grad():
-            candidates = context.draw(self.candidates)
-            scores = self.scores(context, candidates)
-            chosen = self.choose(scores, context.positives, candidates)
-        return Negatives(candidates.gather(1, chosen))
+        """Keep the hardest of N candidates, K times: int64 [B, K]."""
+        return Negatives(self.choose(context).squeeze(2))
 
     def scores(self, context: SamplingContext, candidates: Tensor) -> Tensor:
-        """Score candidates by pooled embeddings: float32 [B, N, 1]."""
+        """Score candidates by pooled embeddings: float32 [B, C, 1]."""
         return candidate_scores(context.user_vectors, context.item_vectors.unsqueeze(1), candidates)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dtlns.models.base import gather_rows
+from dtlns.embeddings import comparable, gather_rows
 from dtlns.samplers.base import Negatives, SamplingContext
 from dtlns.samplers.scored import ScoreBased, candidate_scores
-from dtlns.sampling import keyed_uniform
 from dtlns.training.streams import MIXING
 
 
@@ -25,31 +24,26 @@ class MixGCF(ScoreBased):
     """
 
     def sample(self, context: SamplingContext) -> Negatives:
-        """Synthesise one negative per pair: ids int64 [B, 1], layers float32 [B, 1, L, D]."""
-        with torch.no_grad():
-            candidates = context.draw(self.candidates)
-            scores = self.scores(context, candidates)
-            chosen = candidates.gather(1, self.choose(scores, context.positives, candidates))
-            mixing = self.coefficients(context)
-        # [B, L]: item chosen[b, l] in layer l is row chosen * L + l of the table with layers unfolded
+        """Synthesise negatives: ids int64 [B, K], layers float32 [B, K, L, D]."""
+        chosen = self.choose(context)
+        # item chosen[b, k, l] in layer l is row chosen * L + l of the table with layers unfolded
         n_layers, size = context.layers.items.shape[1:]
         unfolded = context.layers.items.reshape(-1, 1, size)
         offsets = torch.arange(n_layers, device=chosen.device)
-        negative = gather_rows(unfolded, chosen * n_layers + offsets).squeeze(2)
-        mixed = mixing * context.positive_layers + (1 - mixing) * negative
-        return Negatives(chosen[:, :1], layers=mixed.unsqueeze(1))
+        negative = gather_rows(unfolded, chosen * n_layers + offsets).squeeze(3)
+        mixing = self.coefficients(context)
+        mixed = mixing * context.positive_layers.unsqueeze(1) + (1 - mixing) * negative
+        return Negatives(chosen[:, :, 0], layers=mixed)
 
     def scores(self, context: SamplingContext, candidates: Tensor) -> Tensor:
-        """Score candidates per layer, <pooled e_u, e_n of the layer>: float32 [B, N, L]."""
-        return candidate_scores(context.user_vectors, context.layers.items.detach(), candidates)
+        """Score candidates per layer, by the pooled user where pooling keeps its size: float32 [B, C, L]."""
+        users = context.user_vectors
+        if users.shape[-1] != context.item_layers.shape[-1]:  # layers are put beside each other
+            users = comparable(context.user_layers.detach(), context.similarity)
+        return candidate_scores(users, context.item_layers, candidates)
 
     def coefficients(self, context: SamplingContext) -> Tensor:
-        """Draw r: float32 [B, L, 1], keyed by seed, epoch and row."""
-        numbers = keyed_uniform(
-            context.rows,
-            context.layers.items.shape[1],
-            seed=context.seed,
-            epoch=context.epoch,
-            purpose=MIXING,
-        )
-        return torch.from_numpy(numbers).to(context.users.device).unsqueeze(2)
+        """Draw r: float32 [B, K, L, 1], keyed by seed, epoch and row."""
+        n_layers = context.layers.items.shape[1]
+        numbers = context.uniform(self.negatives * n_layers, purpose=MIXING)
+        return numbers.view(len(numbers), self.negatives, n_layers, 1)

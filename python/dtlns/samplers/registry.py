@@ -26,6 +26,10 @@ def build_sampler(settings: TrainConfig, train: TrainView, codes: Mapping[str, P
     """
     config = settings.sampler
     kind = sampler_class(config)
+    if kind.uses_codes and not codes:
+        raise ConfigError(
+            f"sampler {config.name!r} needs path codes", hint="give --trees, made by `dtlns build-trees`"
+        )
     return kind.build(config, train, codes=codes, dimensions=settings.model.dimensions, seed=settings.seed)
 
 

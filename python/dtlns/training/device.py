@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from dtlns.errors import ConfigError
@@ -11,13 +13,16 @@ def resolve_device(name: str = "auto") -> torch.device:
     """Turn `auto`, `cpu`, `cuda` or `cuda:1` into a device that is there.
 
     Args:
-        name: `auto` takes the first CUDA device where there is one, else the CPU.
+        name: `auto` takes a CUDA device where there is one, else the CPU. `auto` and `cuda` mean the first
+            one, or in a process of `torchrun` the one of its local rank.
 
     Raises:
         ConfigError: The device is unknown or not there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""One run of an embedding model, epoch by epoch: pairs, negatives, Adam, validation, checkpoints."""
+"""One run of an embedding model, epoch by epoch: batches, Adam, validation, checkpoints."""
 
 from __future__ import annotations
 
@@ -6,21 +6,32 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from dtlns.data.views import TrainView
+from dtlns.embeddings import Layers
 from dtlns.errors import TrainingError
-from dtlns.models.base import Batch, EmbeddingModel, Scorer, gather_rows
+from dtlns.false_negatives import FalseNegatives
+from dtlns.losses.base import Loss
+from dtlns.models.base import EmbeddingModel, Scorer
 from dtlns.models.embedding import EmbeddingScorer
-from dtlns.samplers.base import Sampler, SamplingContext
+from dtlns.samplers.base import EpochContext, Sampler
+from dtlns.training.batches import Batches
 from dtlns.training.checkpoint import CHECKPOINT, LoopState, load_checkpoint, save_checkpoint
 from dtlns.training.pairs import Pairs
+from dtlns.training.parallel import ALONE, Processes
 from dtlns.training.progress import Progress
 from dtlns.training.result import TrainedModel
 from dtlns.training.settings import TrainConfig
+from dtlns.training.step import TrainStep
+
+_DIVERGED = 100.0  # times the first epoch's loss: no schedule or sampler comes near it
+Refresh = Callable[[Scorer], FalseNegatives]
 
 
 class SelectorLike(Protocol):
@@ -41,50 +52,106 @@ class SelectorLike(Protocol):
         ...
 
 
+@runtime_checkable
+class SharedSelector(SelectorLike, Protocol):
+    """A selector whose work several processes can share."""
+
+    def part(self, scorer: Scorer, share: Callable[[int], slice]) -> tuple[float, int]:
+        """Rate a scorer for a share of the users.
+
+        Args:
+            scorer: What is rated.
+            share: Which of n users are this process's.
+
+        Returns:
+            The sum over those users, and how many they are.
+        """
+        ...
+
+
 class Loop:
-    """One run of an embedding model."""
+    """One run of an embedding model.
+
+    Args:
+        model: On the device.
+        sampler: On the device.
+        loss: Rates pairs; None for a model that does it itself.
+        train: The training interactions.
+        settings: The run.
+        false_negatives: Judged pairs, or None.
+        refresh: Finds false negatives anew with a scorer, where `settings.refresh_every` asks for it.
+        device: Where to train.
+        selector: Chooses the epoch.
+        processes: Who trains together.
+    """
 
     def __init__(
         self,
         *,
         model: EmbeddingModel,
         sampler: Sampler,
-        pairs: Pairs,
+        loss: Loss | None,
+        train: TrainView,
         settings: TrainConfig,
         device: torch.device,
-        selector: SelectorLike | None,
+        false_negatives: FalseNegatives | None = None,
+        refresh: Refresh | None = None,
+        selector: SelectorLike | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.model = model
         self.sampler = sampler
-        self.pairs = pairs
+        self.train = train
         self.settings = settings
         self.device = device
+        self.false_negatives = false_negatives
+        self.refresh = refresh
         self.selector = selector
+        self.processes = processes
+        self.similarity = settings.loss.similarity or ("inner" if loss is None else loss.similarity)
         self.state = LoopState()
         self.best: dict[str, Tensor] = {}
         self.folder: Path | None = None
         self.identity: dict[str, Any] = {}
+        self.batches = self._batches()
+        self.step: nn.Module = TrainStep(
+            model,
+            sampler,
+            loss,
+            similarity=self.similarity,
+            l2=settings.l2,
+            precision=settings.precision,
+            processes=processes.size,
+        )
         parameters = [*model.parameters(), *sampler.parameters()]
         self.optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)
+        if settings.compile:
+            self.step.compile()  # type: ignore[no-untyped-call]
+        if processes.size > 1:
+            self.step = DistributedDataParallel(self.step, broadcast_buffers=False)
 
     def keep_at(self, folder: Path, identity: dict[str, Any], *, resume: bool) -> None:
         """Write checkpoints to a folder, and go on from the one that is there or remove it."""
         self.folder, self.identity = folder, identity
-        if not resume:
-            (folder / CHECKPOINT).unlink(missing_ok=True)
+        found = None
+        if self.processes.first:
+            if resume:
+                found = load_checkpoint(folder, identity)
+            else:
+                (folder / CHECKPOINT).unlink(missing_ok=True)
+        found = self.processes.from_first(found)
+        if found is None:
             return
-        found = load_checkpoint(folder, identity)
-        if found is not None:
-            tensors, self.state = found
-            self._restore(tensors)
-            threads = self.state.threads
-            if self.device.type == "cpu" and threads != torch.get_num_threads():
-                warnings.warn(
-                    f"the checkpoint was made with {threads} threads, this is {torch.get_num_threads()}: "
-                    "the result will not be the same to the last bit",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
+        tensors, self.state = found
+        self._restore(tensors)
+        threads = self.state.threads
+        if self.device.type == "cpu" and threads != torch.get_num_threads():
+            warnings.warn(
+                f"the checkpoint was made with {threads} threads, this is {torch.get_num_threads()}: "
+                "the result will not be the same to the last bit",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def run(self, progress: Callable[[Progress], None] | None) -> TrainedModel:
         """Run the epochs that are left."""
@@ -102,10 +169,10 @@ class Loop:
             if epoch % settings.validate_every == 0 or last:
                 value = self._validate(record)
                 state.finished = last or state.strikes >= settings.patience
-                if self.folder is not None:
+                if self.folder is not None and self.processes.first:
                     state.threads = torch.get_num_threads()
                     save_checkpoint(self.folder, self._tensors(), state, self.identity)
-            if progress is not None:
+            if progress is not None and self.processes.first:
                 progress(self._progress(loss, value, seconds))
         if self.best:
             self.model.load_state_dict(self.best, strict=False)
@@ -118,77 +185,71 @@ class Loop:
             history=state.history,
         )
 
+    def _batches(self) -> Batches:
+        pairs = Pairs.build(self.train, self.settings, self.false_negatives)
+        return Batches(pairs, self.settings, self.device, self.processes)
+
     def _epoch(self, epoch: int) -> float:
         """Run one epoch and return its mean loss."""
-        order = self.pairs.order(self.settings.seed, epoch)
-        size = self.settings.batch_size
-        losses = []
-        for step, start in enumerate(range(0, len(order), size)):
+        self._begin(epoch)
+        losses, sizes = [], []
+        for drawn in self.batches.epoch(epoch, self.sampler):
             self.optimizer.zero_grad()
-            loss = self._loss(order[start : start + size], epoch, step)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = self.step(drawn.context, drawn.prepared, drawn.weights)
+            loss.backward()
             self.optimizer.step()
             losses.append(loss.detach())
+            sizes.append(len(drawn.context.whole_users))
         # looked at once an epoch: a look at each batch would make a GPU wait
-        values = torch.stack(losses).cpu().numpy().astype(np.float64)
-        bad = np.flatnonzero(~np.isfinite(values))
+        values = self.processes.mean(torch.stack(losses)).cpu().numpy().astype(np.float64)
+        self._check(values, epoch)
+        return float(values @ sizes / np.sum(sizes))
+
+    def _begin(self, epoch: int) -> None:
+        """Find false negatives anew where it is time, and tell a sampler that has a memory."""
+        every = self.settings.refresh_every
+        if self.refresh is not None and every and epoch > 1 and (epoch - 1) % every == 0:
+            self.false_negatives = self.refresh(self._scorer())
+            self.batches = self._batches()
+        if type(self.sampler).begin_epoch is not Sampler.begin_epoch:
+            with torch.no_grad():
+                users, items = self.model.layers()
+                self.sampler.begin_epoch(
+                    EpochContext(
+                        draws=self.batches.draws,
+                        layers=Layers(users, items),
+                        pooling=self.model.pool,
+                        similarity=self.similarity,
+                        seed=self.settings.seed,
+                        epoch=epoch,
+                        epochs=self.settings.epochs,
+                    )
+                )
+
+    def _check(self, losses: np.ndarray[Any, np.dtype[np.float64]], epoch: int) -> None:
+        """Raise where a loss is not finite or far above where the run began."""
+        where = f"in epoch {epoch}, batch {{}} of {len(losses)}"
+        bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             raise TrainingError(
-                f"the loss is {values[bad[0]]} in epoch {epoch}, batch {bad[0] + 1} of {len(values)}",
-                hint="use a smaller learning rate",
+                f"the loss is {losses[bad[0]]} {where.format(bad[0] + 1)}", hint="use a smaller learning rate"
             )
-        sizes = np.full(len(values), size, dtype=np.float64)
-        sizes[-1] = len(order) - size * (len(values) - 1)
-        return float(values @ sizes / len(order))
-
-    def _loss(self, rows: np.ndarray[Any, np.dtype[np.int64]], epoch: int, step: int) -> Tensor:
-        pairs, settings = self.pairs, self.settings
-        users_host, items_host = pairs.users[rows], pairs.items[rows]
-        users = torch.from_numpy(users_host).to(self.device)
-        positives = torch.from_numpy(items_host).to(self.device)
-        weights = None if pairs.weights is None else torch.from_numpy(pairs.weights[rows]).to(self.device)
-        layers = self.model.layers()
-        user_layers = gather_rows(layers.users, users)
-        positive_layers = gather_rows(layers.items, positives)
-        negatives = self.sampler.sample(
-            SamplingContext(
-                users=users,
-                positives=positives,
-                users_host=users_host,
-                rows=rows,
-                epoch=epoch,
-                seed=settings.seed,
-                pool=pairs.pool,
-                layers=layers,
-                user_layers=user_layers,
-                positive_layers=positive_layers,
-                pooling=self.model.pool,
-            )
-        )
-        loss = self.model.loss(
-            Batch(
-                users=users,
-                positives=positives,
-                weights=weights,
-                layers=layers,
-                user_layers=user_layers,
-                positive_layers=positive_layers,
-                negative_layers=negatives.embeddings(layers.items),
-                log_q=negatives.log_q,
-                l2=settings.l2,
-                epoch=epoch,
-                step=step,
-                seed=settings.seed,
-            )
-        )
-        return loss if negatives.auxiliary_loss is None else loss + negatives.auxiliary_loss
+        if self.state.history:
+            bound = _DIVERGED * (1.0 + abs(self.state.history[0]["loss"]))
+            high = np.flatnonzero(losses > bound)
+            if high.size:
+                raise TrainingError(
+                    f"the loss diverges: it is {losses[high[0]]:.4g} {where.format(high[0] + 1)}, "
+                    f"and was {self.state.history[0]['loss']:.4g} in the first epoch",
+                    hint="use a smaller learning rate",
+                )
 
     def _validate(self, record: dict[str, float]) -> float | None:
         """Ask the selector, and keep the embeddings if they are the best so far."""
         scorer, state = self._scorer(), self.state
         if self.selector is None:
             return None
-        value = float(self.selector(scorer))
+        value = self._select(scorer)
         record[self.selector.name] = value
         if state.best_value is None or value > state.best_value:
             state.best_value, state.best_epoch, state.strikes = value, state.epoch, 0
@@ -197,14 +258,21 @@ class Loop:
             state.strikes += 1
         return value
 
+    def _select(self, scorer: Scorer) -> float:
+        selector = cast("SelectorLike", self.selector)
+        if self.processes.size > 1 and isinstance(selector, SharedSelector):
+            total, count = self.processes.sum(*selector.part(scorer, self.processes.share))
+            return total / count
+        return float(selector(scorer))
+
     def _scorer(self) -> EmbeddingScorer:
-        users, items = (table.cpu().numpy() for table in self.model.pooled())
-        if not (np.isfinite(users).all() and np.isfinite(items).all()):
+        tables = self.model.pooled(self.similarity)
+        if not all(bool(torch.isfinite(table).all()) for table in tables):
             raise TrainingError(
                 f"an embedding is not finite after epoch {self.state.epoch}",
                 hint="use a smaller learning rate",
             )
-        return EmbeddingScorer(users, items)
+        return EmbeddingScorer.from_tensors(*tables)
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
@@ -212,10 +280,13 @@ class Loop:
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{name}": value for name, value in slots.items()}
+        if self.settings.refresh_every and self.false_negatives is not None:
+            tensors |= _false_negative_tensors(self.false_negatives)
         return tensors
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "sampler": {}, "best": {}, "adam": {}}
+        names = ("model", "sampler", "best", "adam", "judged")
+        parts: dict[str, dict[str, Tensor]] = {name: {} for name in names}
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = value
@@ -227,6 +298,9 @@ class Loop:
             index, _, slot = name.partition(".")
             slots.setdefault(int(index), {})[slot] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        if parts["judged"]:
+            self.false_negatives = _false_negatives(parts["judged"], self.train.n_items)
+            self.batches = self._batches()
 
     def _progress(self, loss: float, value: float | None, seconds: float) -> Progress:
         state, settings = self.state, self.settings
@@ -238,6 +312,23 @@ class Loop:
             value=value,
             best=state.best_value,
             best_epoch=state.best_epoch,
-            pairs_per_second=len(self.pairs) / seconds,
+            pairs_per_second=len(self.batches.pairs) / seconds,
             seconds_left=0.0 if state.finished else seconds * (settings.epochs - state.epoch),
         )
+
+
+def _false_negative_tensors(found: FalseNegatives) -> dict[str, Tensor]:
+    return {
+        "judged.indptr": torch.from_numpy(found.indptr),
+        "judged.indices": torch.from_numpy(found.indices.astype(np.int64)),
+        "judged.weights": torch.from_numpy(found.weights),
+    }
+
+
+def _false_negatives(tensors: dict[str, Tensor], n_items: int) -> FalseNegatives:
+    return FalseNegatives(
+        indptr=tensors["indptr"].numpy(),
+        indices=tensors["indices"].numpy().astype(np.uint32),
+        weights=tensors["weights"].numpy(),
+        n_items=n_items,
+    )

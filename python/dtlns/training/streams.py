@@ -8,6 +8,7 @@ sees the same numbers, and no generator needs to be stored in a checkpoint.
 from __future__ import annotations
 
 import hashlib
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,8 +38,28 @@ def numpy_generator(seed: int, purpose: str, *numbers: int) -> np.random.Generat
     return np.random.Generator(np.random.Philox(key=derive(seed, purpose, *numbers)))
 
 
-def torch_generator(seed: int, purpose: str, *numbers: int) -> torch.Generator:
-    """Return a CPU generator of PyTorch for one purpose; the global one is never touched."""
-    generator = torch.Generator(device="cpu")
+def torch_generator(
+    seed: int, purpose: str, *numbers: int, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """Return a generator of PyTorch for one purpose; the global one is never touched."""
+    generator = torch.Generator(device=device)
     generator.manual_seed(derive(seed, purpose, *numbers) >> 1)
     return generator
+
+
+class Step(NamedTuple):
+    """Which step of a run this is; the key of what a model or a loss draws in it.
+
+    Attributes:
+        seed: The run's seed.
+        epoch: From 1.
+        number: Batch number within the epoch, from 0.
+    """
+
+    seed: int
+    epoch: int
+    number: int
+
+    def generator(self, purpose: str, device: torch.device) -> torch.Generator:
+        """Return the generator of this step for one purpose, the same in every process."""
+        return torch_generator(self.seed, purpose, self.epoch, self.number, device=device)

@@ -10,14 +10,17 @@ import torch
 from dtlns.data.views import TrainView
 from dtlns.errors import ConfigError
 from dtlns.false_negatives import FalseNegatives
+from dtlns.losses.base import Loss
+from dtlns.losses.registry import build_loss
 from dtlns.models.base import EmbeddingModel
 from dtlns.models.registry import build_model
 from dtlns.models.tuning import tune
 from dtlns.samplers.registry import build_sampler
 from dtlns.training.device import resolve_device
 from dtlns.training.identity import run_identity
-from dtlns.training.loop import Loop, SelectorLike
-from dtlns.training.pairs import Pairs
+from dtlns.training.loop import Loop, Refresh, SelectorLike
+from dtlns.training.memory import memory_named
+from dtlns.training.parallel import processes
 from dtlns.training.progress import Progress
 from dtlns.training.result import TrainedModel
 from dtlns.training.settings import TrainConfig
@@ -31,6 +34,7 @@ def train(
     selector: SelectorLike | None = None,
     codes: Mapping[str, PathCodes] | None = None,
     false_negatives: FalseNegatives | None = None,
+    refresh: Refresh | None = None,
     device: str | torch.device = "auto",
     checkpoint_dir: Path | None = None,
     resume: bool = False,
@@ -43,9 +47,10 @@ def train(
         settings: The run; None takes the defaults.
         selector: Chooses the epoch, or the options. None trains for exactly `settings.epochs` epochs, as
             everything upstream of the final model must.
-        codes: Path codes by view name, for the multi-view terms.
+        codes: Path codes by view name, for the multi-view terms and for samplers that use them.
         false_negatives: Judged pairs, used as `settings.false_negatives` says.
-        device: `auto`, `cpu`, `cuda` …
+        refresh: Finds false negatives anew with the model as it is, each `settings.refresh_every` epochs.
+        device: `auto`, `cpu`, `cuda` …; one process of `torchrun` takes the GPU of its own local rank.
         checkpoint_dir: Gets a checkpoint after each validation.
         resume: Go on from the checkpoint there, to the same bits on a CPU with the same number of threads;
             without a checkpoint, start. False removes an old one.
@@ -85,20 +90,44 @@ def train(
         return TrainedModel(scorer=model, metric=name, best_value=value)
     if train.n_interactions == 0:
         raise ConfigError("there are no training interactions", hint="check the split")
+    if settings.refresh_every and refresh is None:
+        raise ConfigError(
+            f"false negatives shall be found anew each {settings.refresh_every} epochs, but not how",
+            hint="give `refresh`, or set refresh_every = 0",
+        )
     where = device if isinstance(device, torch.device) else resolve_device(device)
     codes = dict(codes or {})
-    loop = Loop(
-        model=model.to(where),
-        sampler=build_sampler(settings, train, codes).to(where),
-        pairs=Pairs.build(train, settings, false_negatives),
-        settings=settings,
-        device=where,
-        selector=selector,
-    )
-    if checkpoint_dir is not None:
-        identity = run_identity(train, settings, codes, false_negatives, where, selector)
-        loop.keep_at(Path(checkpoint_dir), identity, resume=resume)
-    return loop.run(progress)
+    loss = _loss(model, settings)
+    with processes(where) as group, memory_named(settings):
+        loop = Loop(
+            model=model.to(where),
+            sampler=build_sampler(settings, train, codes).to(where),
+            loss=loss,
+            train=train,
+            settings=settings,
+            device=where,
+            false_negatives=false_negatives,
+            refresh=refresh,
+            selector=selector,
+            processes=group,
+        )
+        if checkpoint_dir is not None:
+            identity = run_identity(train, settings, codes, false_negatives, where, selector)
+            loop.keep_at(Path(checkpoint_dir), identity, resume=resume)
+        return loop.run(progress)
+
+
+def _loss(model: EmbeddingModel, settings: TrainConfig) -> Loss | None:
+    """Return the loss that is asked for, or the model's own."""
+    if model.default_loss is not None:
+        return build_loss(settings.loss, model.default_loss)
+    if settings.loss.name is not None:
+        raise ConfigError(
+            f"model {settings.model.name!r} brings its own loss and cannot be trained with "
+            f"{settings.loss.name!r}",
+            hint="leave the loss out",
+        )
+    return None
 
 
 def _tuned(train: TrainView, settings: TrainConfig, selector: SelectorLike | None) -> TrainedModel:

@@ -14,11 +14,11 @@ import torch
 
 from dtlns.codes import PathCodes
 from dtlns.data.views import TrainView
+from dtlns.losses.registry import build_loss
 from dtlns.models.base import EmbeddingModel
 from dtlns.plugins import check_options, load_plugin
 from dtlns.samplers.base import Sampler
 from dtlns.training.loop import Loop
-from dtlns.training.pairs import Pairs
 from dtlns.training.progress import Progress
 from dtlns.training.result import TrainedModel
 from dtlns.training.settings import TrainConfig
@@ -85,13 +85,14 @@ def _stop(state: Progress) -> None:
 
 def train_loop(model: EmbeddingModel, sampler: Sampler, settings: TrainConfig) -> Loop:
     """Return a loop over the world on the CPU."""
+    loss = None if model.default_loss is None else build_loss(settings.loss, model.default_loss)
     return Loop(
         model=model,
         sampler=sampler,
-        pairs=Pairs.build(world(), settings, None),
+        loss=loss,
+        train=world(),
         settings=settings,
         device=torch.device("cpu"),
-        selector=None,
     )
 
 

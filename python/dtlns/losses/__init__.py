@@ -1,0 +1,1 @@
+"""Losses over pairs and their negatives, one a file."""

@@ -1,0 +1,124 @@
+"""What a loss sees of a batch and what it answers: one number for each pair."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from dtlns.embeddings import Layers, Similarity, comparable, gather_rows
+from dtlns.training.streams import Step
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Batch:
+    """Pairs, their negatives and their embeddings.
+
+    Several processes share a batch: each sees its own B of the W pairs, and the model's whole tables.
+    Negatives that are the same for all pairs have a first dimension of 1 instead of B.
+
+    Attributes:
+        users: int64 [B].
+        positives: int64 [B].
+        negatives: int64 [B, K] or [1, K].
+        whole_users: int64 [W], the users of the whole batch, the same in every process.
+        whole_positives: int64 [W], their positives.
+        layers: The model's embeddings for this batch.
+        user_layers: float32 [B, L, D], rows of `layers.users`.
+        positive_layers: float32 [B, L, D], rows of `layers.items`.
+        negative_layers: float32 [B, K, L, D] or [1, K, L, D], of drawn items or mixed.
+        allowed: bool [B, K], which of the negatives count for which pair; None means all.
+        log_q: float32 [B, K] or [1, K], log-probability of each negative under its sampler, where known.
+        step: Keys the random numbers.
+        pooling: Combines layers, [..., L, D] -> [..., D].
+        similarity: How vectors are compared.
+    """
+
+    users: Tensor
+    positives: Tensor
+    negatives: Tensor
+    whole_users: Tensor
+    whole_positives: Tensor
+    layers: Layers
+    user_layers: Tensor
+    positive_layers: Tensor
+    negative_layers: Tensor
+    allowed: Tensor | None = None
+    log_q: Tensor | None = None
+    step: Step
+    pooling: Callable[[Tensor], Tensor]
+    similarity: Similarity
+
+    def vectors(self, layered: Tensor) -> Tensor:
+        """Pool layers and make them comparable: float32 [..., L, D] -> [..., D]."""
+        return comparable(self.pooling(layered), self.similarity)
+
+    @cached_property
+    def user_vectors(self) -> Tensor:
+        """float32 [B, D]."""
+        return self.vectors(self.user_layers)
+
+    @cached_property
+    def positive_vectors(self) -> Tensor:
+        """float32 [B, D]."""
+        return self.vectors(self.positive_layers)
+
+    @cached_property
+    def positive_scores(self) -> Tensor:
+        """float32 [B], the score of each pair."""
+        return (self.user_vectors * self.positive_vectors).sum(dim=-1)
+
+    @cached_property
+    def negative_scores(self) -> Tensor:
+        """float32 [B, K], the score of each pair's user with its negatives."""
+        negatives = self.vectors(self.negative_layers)
+        if len(negatives) == 1:  # shared: one product of matrices, and no copy for each pair
+            return (self.user_vectors @ negatives[0].T).float()
+        return torch.bmm(negatives, self.user_vectors.unsqueeze(2)).squeeze(2).float()
+
+    def whole_vectors(self) -> tuple[Tensor, Tensor]:
+        """Return users and positives of the whole batch, float32 [W, D] each."""
+        if self.whole_users is self.users:
+            return self.user_vectors, self.positive_vectors
+        users = gather_rows(self.layers.users, self.whole_users)
+        items = gather_rows(self.layers.items, self.whole_positives)
+        return self.vectors(users), self.vectors(items)
+
+    def mean_over_negatives(self, values: Tensor) -> Tensor:
+        """Average over those negatives that count: float32 [B, K] -> [B]; 0 where none does."""
+        if self.allowed is None:
+            return values.mean(dim=1)
+        kept = torch.where(self.allowed, values, torch.zeros_like(values)).sum(dim=1)
+        return kept / self.allowed.sum(dim=1).clamp(min=1)
+
+
+class Loss(ABC):
+    """What training lowers: the mean over pairs of weight · `pair_losses`, plus `batch_loss`.
+
+    Weights of pairs, such as those of weighted false negatives, are applied by the trainer.
+
+    Attributes:
+        similarity: How vectors are compared, where the user does not say.
+        option_names: What it reads from `LossConfig.options`; other names are refused.
+    """
+
+    similarity: ClassVar[Similarity] = "inner"
+    option_names: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def build(cls, options: Mapping[str, Any]) -> Self:
+        """Make a loss from its options; the default takes them as arguments by name."""
+        return cls(**options)
+
+    @abstractmethod
+    def pair_losses(self, batch: Batch) -> Tensor:
+        """Rate each pair: float32 [B], which must not depend on the batch's other pairs."""
+
+    def batch_loss(self, batch: Batch) -> Tensor | None:
+        """Return what belongs to the whole batch and not to one pair, a scalar of its W pairs, or None."""
+        return None
