@@ -126,7 +126,7 @@ class Loop:
         parameters = [*model.parameters(), *sampler.parameters()]
         self.optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)
         if settings.compile:
-            self.step.compile()  # type: ignore[no-untyped-call]
+            self.step.compile()
         if processes.size > 1:
             self.step = DistributedDataParallel(self.step, broadcast_buffers=False)
 

@@ -114,7 +114,7 @@ class TrainStep(nn.Module):
 
 
 def half_squared_norms(batch: Batch) -> Tensor:
-    """Return half the squared norm of each pair's layer-0 embeddings, its negatives' averaged: float32 [B]."""
+    """Return float32 [B], half the squared norm of each pair's layer-0 embeddings, negatives averaged."""
     users, positives = batch.user_layers[:, 0], batch.positive_layers[:, 0]
     negatives = batch.negative_layers[:, :, 0].square().sum(dim=-1).mean(dim=1)
     return 0.5 * (users.square().sum(dim=-1) + positives.square().sum(dim=-1) + negatives)

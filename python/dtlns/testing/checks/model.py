@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,8 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from dtlns.models.base import Batch, EmbeddingModel, Scorer, gather_rows
+from dtlns.embeddings import gather_rows
+from dtlns.losses.base import Batch, Loss
+from dtlns.losses.registry import build_loss
+from dtlns.models.base import EmbeddingModel, Scorer
 from dtlns.samplers.uniform import Uniform
 from dtlns.testing.checks.world import (
     DIMENSIONS,
@@ -23,7 +28,8 @@ from dtlns.testing.checks.world import (
     same,
     world,
 )
-from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
+from dtlns.training.settings import LossConfig, ModelConfig, SamplerConfig, TrainConfig
+from dtlns.training.streams import Step
 
 
 def check_model(kind: str | type[Any], *, learning_rate: float = 0.01, **config: Any) -> None:
@@ -69,7 +75,7 @@ def check_model(kind: str | type[Any], *, learning_rate: float = 0.01, **config:
         "a model restored from its state_dict has other layers",
     )
     with global_state_untouched():
-        _check_loss(build())
+        _check_loss(build)
     settings = TrainConfig(
         model=told,
         sampler=SamplerConfig(name="uniform"),
@@ -98,57 +104,71 @@ def _check_layers(model: EmbeddingModel) -> None:
     expect(users.shape[1:] == items.shape[1:], "users and items differ in L or D")
     expect(
         same(users, model.layers().users) and same(items, model.layers().items),
-        "layers() twice gives two answers: what is random belongs into loss(), keyed by the batch's seed, "
-        "epoch and step",
+        "layers() twice gives two answers: what is random needs a step and is drawn from step.generator",
     )
     flat, nested = model.pool(items), model.pool(items.unsqueeze(0))
     expect(flat.ndim == 2 and len(flat) == N_ITEMS, f"pool gives {tuple(flat.shape)}, not [{N_ITEMS}, D]")
     expect(torch.allclose(flat, nested[0]), "pool must treat all leading dimensions alike")
 
 
-def _batch(model: EmbeddingModel) -> Batch:
+def _batch(model: EmbeddingModel, step: Step) -> Batch:
     train = world()
     users = torch.from_numpy(train.user_of_interaction.astype(np.int64))
     positives = torch.from_numpy(train.indices.astype(np.int64))
     negatives = torch.stack([(positives + 1) % N_ITEMS, (positives + 7) % N_ITEMS], dim=1)
-    layers = model.layers()
+    layers = model.layers(step)
     return Batch(
         users=users,
         positives=positives,
-        weights=None,
+        negatives=negatives,
+        whole_users=users,
+        whole_positives=positives,
         layers=layers,
         user_layers=gather_rows(layers.users, users),
         positive_layers=gather_rows(layers.items, positives),
         negative_layers=gather_rows(layers.items, negatives),
-        log_q=None,
-        l2=1e-4,
-        epoch=1,
-        step=0,
-        seed=0,
+        step=step,
+        pooling=model.pool,
+        similarity="inner",
     )
 
 
-def _check_loss(model: EmbeddingModel) -> None:
-    batch = _batch(model)
-    loss = model.loss(batch)
-    expect(loss.ndim == 0 and bool(torch.isfinite(loss)), f"the loss is {loss}, not a finite scalar")
-    expect(same(loss, model.loss(batch)), "loss() twice gives two answers")
-    ones = torch.ones(len(batch.users))
+def _check_loss(build: Callable[[], EmbeddingModel]) -> None:
+    model = build()
+    name = model.default_loss
+    loss = None if name is None else build_loss(LossConfig(), name)
+    step = Step(seed=0, epoch=1, number=0)
+    batch = _batch(model, step)
+    pairs, whole = _losses(model, loss, batch)
     expect(
-        torch.allclose(loss, model.loss(replace(batch, weights=ones))),
-        "weights of one change the loss: None means ones",
+        pairs.shape == batch.users.shape, f"pair_losses are {tuple(pairs.shape)}, not [B], one for each pair"
     )
-    light = torch.where(torch.arange(len(ones)) % 2 == 0, 0.1, 1.0)
+    expect(bool(torch.isfinite(pairs).all()), "a pair's loss is not finite")
+    expect(whole.ndim == 0 and bool(torch.isfinite(whole)), f"batch_loss is {whole}, not a finite scalar")
+    again = _losses(model, loss, _batch(model, step))
+    expect(same(pairs, again[0]) and same(whole, again[1]), "the same step twice gives two losses")
+    half = torch.arange(len(pairs)) % 2 == 0
+    own = ("users", "positives", "negatives", "user_layers", "positive_layers", "negative_layers")
+    part = replace(batch, **{name: getattr(batch, name)[half] for name in own})
+    ours, of_whole = _losses(model, loss, part)
     expect(
-        not torch.allclose(loss, model.loss(replace(batch, weights=light))),
-        "weights do not change the loss, so that weighted false negatives would count in full",
+        torch.allclose(ours, pairs[half], rtol=1e-4, atol=1e-6),
+        "a pair's loss depends on the batch's other pairs: such a term belongs into batch_loss",
     )
-    log_q = torch.full(batch.negative_layers.shape[:2], -3.0)
-    expect(bool(torch.isfinite(model.loss(replace(batch, log_q=log_q)))), "with log_q the loss is not finite")
-    loss.backward()  # type: ignore[no-untyped-call]
+    expect(
+        torch.allclose(of_whole, whole, rtol=1e-4, atol=1e-6),
+        "batch_loss is another in a process that has a part of the batch: use whole_users, whole_positives",
+    )
+    (pairs.mean() + whole).backward()  # type: ignore[no-untyped-call]
     for name, value in model.named_parameters():
         good = value.grad is not None and bool(torch.isfinite(value.grad).all() and value.grad.any())
         expect(good, f"no finite gradient reaches parameter {name}")
+
+
+def _losses(model: EmbeddingModel, loss: Loss | None, batch: Batch) -> tuple[Tensor, Tensor]:
+    parts = [model.batch_loss(batch), None if loss is None else loss.batch_loss(batch)]
+    whole = [part for part in parts if part is not None]
+    return model.pair_losses(batch, loss), torch.stack(whole).sum() if whole else torch.zeros(())
 
 
 def _check_scorer(scorer: Scorer) -> None:

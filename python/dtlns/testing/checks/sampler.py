@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import chisquare
 
-from dtlns.models.base import Layers, gather_rows
+from dtlns.draws import draws_on
+from dtlns.embeddings import Layers, gather_rows
 from dtlns.models.mf import MF
-from dtlns.samplers.base import Negatives, Sampler, SamplingContext
+from dtlns.samplers.base import EpochContext, Negatives, Sampler, SamplingContext
 from dtlns.samplers.scored import ScoreBased
 from dtlns.sampling import NegativePool
 from dtlns.testing.checks.world import (
@@ -41,7 +42,7 @@ def check_sampler(kind: str | type[Sampler], *, in_batch: bool = False, **config
 
     Args:
         kind: Name of an entry point in `dtlns.samplers`, or the class.
-        in_batch: The answer for a pair depends on the batch's other pairs by design.
+        in_batch: The answer for a pair depends on the batch's other pairs by design, and on nothing else.
         **config: Fields of `SamplerConfig`, such as `candidates` or `options`.
 
     Raises:
@@ -60,24 +61,24 @@ def check_sampler(kind: str | type[Sampler], *, in_batch: bool = False, **config
 
 def _check(found: type[Sampler], config: SamplerConfig, in_batch: bool) -> None:
     def build() -> Sampler:
-        codes = CODES if config.multi_view else {}
+        codes = CODES if config.multi_view or found.uses_codes else {}
         return found.build(config, world(), codes=codes, dimensions=DIMENSIONS, seed=0)
 
     expect(isinstance(build(), Sampler), "build must return a Sampler")
     rows = np.arange(world().n_interactions)
     with global_state_untouched():
-        first = build().sample(_context(rows))
+        first = _sample(build(), _context(rows))
     _check_shapes(first, len(rows))
     _check_never_forbidden(build)
-    again = build().sample(_context(rows))
+    again = _sample(build(), _context(rows))
     hint = "key what is drawn by context.seed, context.epoch and context.rows"
     expect(_same(first, again), f"the same context gives another answer; {hint}")
-    for name, epoch, seed in (("epoch", 2, 5), ("seed", 1, 6)):
-        other = build().sample(_context(rows, epoch=epoch, seed=seed))
-        expect(not _same(first, other), f"another {name} gives the same answer")
     if not in_batch:
+        for name, epoch, seed in (("epoch", 2, 5), ("seed", 1, 6)):
+            other = _sample(build(), _context(rows, epoch=epoch, seed=seed))
+            expect(not _same(first, other), f"another {name} gives the same answer")
         for part in np.array_split(rows, 3):
-            _check_part(first, build().sample(_context(part)), part)
+            _check_part(first, _sample(build(), _context(part)), part)
         _check_log_q(build)
     _check_state(build, rows)
     _check_gradient(build, rows)
@@ -95,6 +96,7 @@ def _context(
     seed: int = 5,
     pool: NegativePool | None = None,
     user: int | None = None,
+    number: int = 0,
 ) -> SamplingContext:
     """Rows of the world's interactions, or all of one user; two layers of random embeddings."""
     train = world()
@@ -103,16 +105,19 @@ def _context(
         *(torch.randn(n, 2, DIMENSIONS, generator=generator).requires_grad_() for n in (N_USERS, N_ITEMS))
     )
     pairs = rows % train.n_interactions if user is None else np.full(len(rows), train.indptr[user])
-    users_host = train.user_of_interaction[pairs].astype(np.int64)
-    users, positives = torch.from_numpy(users_host), torch.from_numpy(train.indices[pairs].astype(np.int64))
+    users = torch.from_numpy(train.user_of_interaction[pairs].astype(np.int64))
+    positives = torch.from_numpy(train.indices[pairs].astype(np.int64))
     return SamplingContext(
         users=users,
         positives=positives,
-        users_host=users_host,
-        rows=rows,
-        epoch=epoch,
+        rows=torch.from_numpy(rows),
+        whole_users=users,
+        whole_positives=positives,
+        draws=draws_on(NegativePool(train) if pool is None else pool, "cpu"),
         seed=seed,
-        pool=NegativePool(train) if pool is None else pool,
+        epoch=epoch,
+        epochs=10,
+        number=number,
         layers=layers,
         user_layers=gather_rows(layers.users, users),
         positive_layers=gather_rows(layers.items, positives),
@@ -120,14 +125,34 @@ def _context(
     )
 
 
+def _begin(sampler: Sampler, context: SamplingContext) -> Sampler:
+    """Begin the context's epoch."""
+    sampler.begin_epoch(
+        EpochContext(
+            draws=context.draws,
+            layers=Layers(*(layered.detach() for layered in context.layers)),
+            pooling=context.pooling,
+            similarity=context.similarity,
+            seed=context.seed,
+            epoch=context.epoch,
+            epochs=context.epochs,
+        )
+    )
+    return sampler
+
+
+def _sample(sampler: Sampler, context: SamplingContext) -> Negatives:
+    return _begin(sampler, context).sample(context)
+
+
 def _same(a: Negatives, b: Negatives) -> bool:
-    return all(same(getattr(a, name), getattr(b, name)) for name in ("ids", "layers", "log_q"))
+    return all(same(getattr(a, name), getattr(b, name)) for name in ("ids", "layers", "log_q", "allowed"))
 
 
 def _check_shapes(found: Negatives, batch: int) -> None:
     ids = found.ids
-    good = ids.dtype == torch.int64 and ids.ndim == 2 and len(ids) == batch and ids.shape[1] >= 1
-    expect(good, f"ids are {ids.dtype} {tuple(ids.shape)}, not int64 [{batch}, K]")
+    good = ids.dtype == torch.int64 and ids.ndim == 2 and len(ids) in (1, batch) and ids.shape[1] >= 1
+    expect(good, f"ids are {ids.dtype} {tuple(ids.shape)}, not int64 [{batch}, K], or [1, K] for shared ones")
     expect(not ids.is_floating_point() and 0 <= ids.min() <= ids.max() < N_ITEMS, "an id is out of range")
     for name, shape in (("layers", (*ids.shape, 2, DIMENSIONS)), ("log_q", tuple(ids.shape))):
         value = getattr(found, name)
@@ -135,8 +160,16 @@ def _check_shapes(found: Negatives, batch: int) -> None:
             fits = value.dtype == torch.float32 and tuple(value.shape) == shape
             expect(fits, f"{name} is {value.dtype} {tuple(value.shape)}, not float32 {list(shape)}")
             expect(bool(torch.isfinite(value).all()), f"{name} holds a number that is not finite")
-    if found.auxiliary_loss is not None:
-        expect(found.auxiliary_loss.ndim == 0, "auxiliary_loss is not a scalar")
+    if found.allowed is not None:
+        fits = found.allowed.dtype == torch.bool and found.allowed.shape == (batch, ids.shape[1])
+        expect(
+            fits,
+            f"allowed is {found.allowed.dtype} {tuple(found.allowed.shape)}, not bool "
+            f"[{batch}, {ids.shape[1]}]",
+        )
+    if found.auxiliary_losses is not None:
+        got = tuple(found.auxiliary_losses.shape)
+        expect(got == (batch,), f"auxiliary_losses are {got}, not [{batch}], one for each pair")
 
 
 def _check_never_forbidden(build: Callable[[], Sampler]) -> None:
@@ -148,30 +181,37 @@ def _check_never_forbidden(build: Callable[[], Sampler]) -> None:
     sampler = build()
     for epoch in range(1, 11):
         context = _context(np.arange(train.n_interactions), epoch=epoch, pool=pool)
-        for user, drawn in zip(
-            context.users_host.tolist(), sampler.sample(context).ids.tolist(), strict=True
-        ):
-            bad = sorted(set(drawn) & set(pool.forbidden(user).tolist()))
+        found = _sample(sampler, context)
+        ids = found.ids.expand(len(context.users), -1)
+        counts = torch.ones_like(ids, dtype=torch.bool) if found.allowed is None else found.allowed
+        for user, drawn, kept in zip(context.users.tolist(), ids, counts, strict=True):
+            bad = sorted(set(drawn[kept].tolist()) & set(pool.forbidden(user).tolist()))
             expect(not bad, f"item {bad[:1]} is drawn for user {user}, who has it or it is excluded")
 
 
 def _check_part(whole: Negatives, part: Negatives, rows: NDArray[np.int64]) -> None:
     message = "a pair's answer depends on the rest of its batch"
-    expect(torch.equal(whole.ids[rows], part.ids), message)
-    for name in ("layers", "log_q"):
+    for name in ("ids", "layers", "log_q", "allowed"):
         ours, theirs = getattr(whole, name), getattr(part, name)
         if ours is not None:  # a product may be summed in another order in a batch of another size
-            expect(torch.allclose(ours[rows], theirs, rtol=1e-5, atol=1e-6), message)
+            taken = ours if len(ours) == 1 else ours[rows]
+            expect(torch.allclose(taken, theirs, rtol=1e-5, atol=1e-6), message)
 
 
 def _check_log_q(build: Callable[[], Sampler]) -> None:
     """What is drawn for one pair again and again follows the probabilities that come with it."""
-    context = _context(np.arange(DRAWS), user=2)
-    found = build().sample(context)
+    found = _sample(build(), _context(np.arange(DRAWS), user=2))
     if found.log_q is None:
         return
+    ids, log_q = found.ids, found.log_q
+    if len(ids) == 1:  # shared: drawn once a batch
+        many = [_sample(build(), _context(np.arange(2), user=2, number=n)) for n in range(DRAWS // 20)]
+        ids, log_q = (torch.cat([getattr(one, name) for one in many]) for name in ("ids", "log_q"))
+    _check_follows(ids.numpy(), np.exp(log_q.detach().numpy().astype(np.float64)))
+
+
+def _check_follows(ids: NDArray[np.int64], claimed: NDArray[np.float64]) -> None:
     chance = np.zeros(N_ITEMS)
-    ids, claimed = found.ids.numpy(), np.exp(found.log_q.detach().numpy().astype(np.float64))
     np.maximum.at(chance, ids.ravel(), claimed.ravel())
     expect(np.allclose(chance[ids], claimed, rtol=1e-4), "log_q differs between draws of the same item")
     for slot in range(ids.shape[1]):
@@ -186,18 +226,18 @@ def _check_log_q(build: Callable[[], Sampler]) -> None:
 def _check_state(build: Callable[[], Sampler], rows: NDArray[np.int64]) -> None:
     first, second = build(), build()
     for epoch in (1, 2):
-        first.sample(_context(rows, epoch=epoch))
+        _sample(first, _context(rows, epoch=epoch))
     second.load_state_dict(first.state_dict())
-    later = [sampler.sample(_context(rows, epoch=3)) for sampler in (first, second)]
+    later = [_sample(sampler, _context(rows, epoch=3)) for sampler in (first, second)]
     expect(_same(*later), "a sampler restored from its state_dict answers otherwise")
 
 
 def _check_gradient(build: Callable[[], Sampler], rows: NDArray[np.int64]) -> None:
     sampler, context = build(), _context(rows)
-    found = sampler.sample(context)
+    found = _sample(sampler, context)
     loss = found.embeddings(context.layers.items).square().sum()
-    if found.auxiliary_loss is not None:
-        loss = loss + found.auxiliary_loss
+    if found.auxiliary_losses is not None:
+        loss = loss + found.auxiliary_losses.sum()
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = {"the items' layers": context.layers.items.grad}
     gradients |= {f"parameter {name}": value.grad for name, value in sampler.named_parameters()}
@@ -214,6 +254,6 @@ def _check_views_matter(found: type[ScoreBased], config: dict[str, Any]) -> None
         views = {"structural": 1e-6, "semantic": weight}
         told = SamplerConfig(name="checked", **config, multi_view=True, view_weights=views)
         sampler = found.build(told, train, codes=CODES, dimensions=DIMENSIONS, seed=0)
-        ids = sampler.sample(context).ids[:, 0].numpy()
+        ids = _sample(sampler, context).ids[:, 0].numpy()
         nearness.append(float(CODES["semantic"].similarity(context.positives.numpy(), ids).mean()))
     expect(nearness[1] > nearness[0], "views do not change the choice: pass the scores through `choose`")
