@@ -3,15 +3,18 @@
 #![allow(missing_docs)]
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
 use dtlns_core::codes::Codes;
 use dtlns_core::csr::Csr;
 use dtlns_core::jaccard::jaccard;
+use dtlns_core::ordered::{Ordered, Ranges};
 use dtlns_core::ranking::top_k;
 use dtlns_core::rng::{Purpose, Stream};
-use dtlns_core::sampling::Pool;
+use dtlns_core::sampling::{Batch, Pool};
 use dtlns_core::tree::{build, Shape};
+use dtlns_core::weighted::Weighted;
 use dtlns_core::{Cancel, Vectors};
 
 const USERS: usize = 15_000;
@@ -86,14 +89,48 @@ fn kernels(criterion: &mut Criterion) {
         bench.iter(|| codes.similarities(black_box(a.clone()), black_box(b.clone())))
     });
 
-    let pool = Pool::new(train, None).unwrap();
+    let pool = Arc::new(Pool::new(train, None).unwrap());
     let rows: Vec<i64> = (0..indices.len() as i64).collect();
     let owners: Vec<i64> = (0..USERS)
         .flat_map(|u| std::iter::repeat_n(u as i64, (indptr[u + 1] - indptr[u]) as usize))
         .collect();
+    let batch = Batch {
+        users: &owners,
+        rows: &rows,
+        n: 10,
+    };
+    let stream = Stream::new(1, Purpose::Negatives as u32, 0);
     group.throughput(Throughput::Elements(rows.len() as u64 * 10));
     group.bench_function("10 negatives for each interaction", |b| {
-        b.iter(|| pool.draw(black_box(&owners), &rows, 10, 1, 0, &never))
+        b.iter(|| pool.draw(black_box(batch), stream, &never))
+    });
+
+    let weights: Vec<u32> = (1..=ITEMS as u32).collect();
+    let weighted = Weighted::new(Arc::clone(&pool), &weights).unwrap();
+    group.bench_function("10 negatives by weight for each interaction", |b| {
+        b.iter(|| weighted.draw(black_box(batch), stream, &never))
+    });
+    let order = Stream::new(2, Purpose::Shuffle as u32, 0)
+        .sequence(0)
+        .permutation(ITEMS as u32);
+    let ordered = Ordered::new(Arc::clone(&pool), &order).unwrap();
+    // A parent's range without the leaf in its middle, as among siblings.
+    let firsts = rows.iter().map(|row| row % (ITEMS as i64 - 120));
+    let low: Vec<i64> = firsts.flat_map(|first| [first, first + 60]).collect();
+    let high: Vec<i64> = low.iter().map(|low| low + 30).collect();
+    let ranges = Ranges {
+        low: &low,
+        high: &high,
+        per_row: 2,
+    };
+    group.bench_function("10 negatives within two ranges for each interaction", |b| {
+        b.iter(|| ordered.draw(black_box(batch), ranges, stream, &never))
+    });
+    let shared: Vec<i64> = (0..512).map(|i| i * 7919 % ITEMS as i64).collect();
+    let asked = &owners[..2048];
+    group.throughput(Throughput::Elements(2048 * 512));
+    group.bench_function("which of 512 shared items are allowed, 2,048 users", |b| {
+        b.iter(|| pool.allowed(black_box(asked), &shared, 512, true, &never))
     });
 
     let scores = unit_numbers(1024, ITEMS);

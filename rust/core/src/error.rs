@@ -125,6 +125,16 @@ pub enum Error {
         /// Size of the catalogue.
         n_items: usize,
     },
+    /// A user has nothing within the ranges that could be drawn.
+    #[error("user {user} at position {position} has no item left within {ranges}")]
+    NothingWithin {
+        /// Which user.
+        user: usize,
+        /// Where it stands among the users.
+        position: usize,
+        /// The ranges.
+        ranges: String,
+    },
     /// A size is beyond what 32-bit ids can name.
     #[error("{name} is {value}")]
     TooLarge {
@@ -169,6 +179,7 @@ impl Error {
             Self::TooLarge { .. } => Some(format!("at most {}", i32::MAX)),
             Self::BrokenTree { .. }
             | Self::NothingLeft { .. }
+            | Self::NothingWithin { .. }
             | Self::Memory { .. }
             | Self::Interrupted => None,
         }
@@ -181,6 +192,9 @@ impl Error {
                 Some("raise max_leaf_size or branching, or raise the lower balance bound")
             }
             Self::NothingLeft { .. } => Some("leave this user out, or exclude fewer items"),
+            Self::NothingWithin { .. } => {
+                Some("ask how many are available within, and widen the ranges where none is")
+            }
             Self::Memory { .. } => Some("ask for less at once"),
             Self::Unsorted { .. } => Some("sort the rows and merge duplicates"),
             Self::BrokenTree { .. } => Some("build the tree again"),

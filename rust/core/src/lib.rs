@@ -9,11 +9,13 @@ pub mod error;
 pub mod jaccard;
 pub mod kmeans;
 mod memory;
+pub mod ordered;
 pub mod ranking;
 pub mod rng;
 pub mod sampling;
 pub mod tree;
 mod vectors;
+pub mod weighted;
 
 pub use error::{Cancel, Error, Result};
 pub use vectors::Vectors;

@@ -2,6 +2,8 @@
 //!
 //! Salmon, Moraes, Dror, Shaw, *Parallel random numbers: as easy as 1, 2, 3* (SC 2011).
 
+use crate::{Error, Result};
+
 /// Version of everything below; a change of any drawn value raises it.
 pub const STREAM_VERSION: u32 = 1;
 
@@ -15,8 +17,36 @@ pub enum Purpose {
     KMeans = 2,
     /// Permutations of path codes.
     Shuffle = 3,
-    /// The first of the streams that callers number themselves.
+    /// The first of the streams of plain numbers that callers number themselves.
     User = 1 << 16,
+    /// The first of the further streams of negative items.
+    Further = 0xC000_0000,
+    /// The first of the streams of items drawn by weight.
+    Weighted = 0xD000_0000,
+    /// The first of the streams of items drawn within ranges.
+    Within = 0xE000_0000,
+}
+
+/// Numbers that a caller can give to streams of items.
+pub const ITEM_STREAMS: u32 = 1 << 28;
+
+impl Purpose {
+    /// The stream with a caller's own number among those of a purpose; 0 is the one drawn from by default.
+    pub fn numbered(self, number: u32) -> Result<u32> {
+        let (first, bound) = match self {
+            Self::Negatives if number > 0 => (Self::Further, ITEM_STREAMS),
+            Self::User => (Self::User, 1 << 31),
+            _ => (self, ITEM_STREAMS),
+        };
+        if number >= bound {
+            return Err(Error::Parameter {
+                name: "purpose",
+                value: number.to_string(),
+                allowed: "below 2^28 for items, below 2^31 for numbers",
+            });
+        }
+        Ok(first as u32 + number)
+    }
 }
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
@@ -41,6 +71,10 @@ pub fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 
 fn split(value: u64) -> [u32; 2] {
     [value as u32, (value >> 32) as u32]
+}
+
+fn join(low: u32, high: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// A stream of random numbers, addressed by (row, draw), keyed by (seed, purpose, epoch).
@@ -86,6 +120,31 @@ impl Stream {
         }
     }
 
+    /// As [`below`](Self::below), from 64 random bits: for bounds up to 2^32, where 32 bits would be
+    /// rejected often, one word in 2^32 is. `bound` must not be 0.
+    #[inline]
+    pub fn below_wide(&self, row: u64, draw: u32, bound: u32) -> u32 {
+        debug_assert!(bound > 0);
+        let bound = u64::from(bound);
+        let mut attempt = 0;
+        loop {
+            let [a, b, c, d] = self.block(row, draw, attempt);
+            for word in [join(a, b), join(c, d)] {
+                let product = u128::from(word) * u128::from(bound);
+                let low = product as u64;
+                if low >= bound || low >= bound.wrapping_neg() % bound {
+                    return (product >> 64) as u32;
+                }
+            }
+            attempt += 1;
+        }
+    }
+
+    /// The two words that tell this stream from others.
+    pub fn key(&self) -> [u32; 2] {
+        self.key
+    }
+
     /// A uniform number in [0, 1), a multiple of 2^-24, so that it is exact in f32.
     #[inline]
     pub fn unit(&self, row: u64, draw: u32) -> f32 {
@@ -126,8 +185,7 @@ impl Sequence {
     pub fn unit(&mut self) -> f64 {
         let draw = self.advance();
         let [low, high, ..] = self.stream.block(self.row, draw, 0);
-        let bits = (u64::from(high) << 32 | u64::from(low)) >> 11;
-        bits as f64 / (1u64 << 53) as f64
+        (join(low, high) >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// A uniform permutation of `0..n` (Fisher and Yates).
@@ -196,6 +254,47 @@ mod tests {
             .sum::<f64>()
             / 20_000.0;
         assert!((mean / f64::from(bound) - 0.5).abs() < 0.01, "{mean}");
+    }
+
+    #[test]
+    fn wide_integers_are_uniform_and_stay_inside() {
+        // 5 cells, 50,000 draws: chi-square with 4 degrees of freedom, 99.99 % quantile 23.5.
+        let stream = Stream::new(2, Purpose::Weighted as u32, 0);
+        for bound in [5, 3 << 30, u32::MAX] {
+            let mut counts = [0f64; 5];
+            for row in 0..50_000 {
+                let value = stream.below_wide(row, 1, bound);
+                assert!(value < bound);
+                counts[(u64::from(value) * 5 / u64::from(bound)) as usize] += 1.0;
+            }
+            let terms = counts.iter().map(|c| (c - 10_000.0).powi(2) / 10_000.0);
+            assert!(terms.sum::<f64>() < 23.5, "{bound}: {counts:?}");
+        }
+    }
+
+    #[test]
+    fn numbered_streams_never_meet() {
+        let kinds = [
+            Purpose::Negatives,
+            Purpose::User,
+            Purpose::Weighted,
+            Purpose::Within,
+        ];
+        let mut seen = std::collections::BTreeSet::new();
+        for kind in kinds {
+            let last = if kind == Purpose::User {
+                i32::MAX as u32
+            } else {
+                ITEM_STREAMS - 1
+            };
+            for number in [0, 1, 2, last - 1, last] {
+                assert!(seen.insert(kind.numbered(number).unwrap()));
+            }
+            assert!(kind.numbered(last + 1).is_err());
+        }
+        assert!(!seen.contains(&(Purpose::KMeans as u32)));
+        assert!(!seen.contains(&(Purpose::Shuffle as u32)));
+        assert_eq!(Purpose::Negatives.numbered(0), Ok(1));
     }
 
     #[test]

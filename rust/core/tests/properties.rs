@@ -1,13 +1,17 @@
 //! What holds for all inputs.
 
+use std::sync::Arc;
+
 use dtlns_core::codes::{bits_per_level, common_prefix, pack, Codes};
 use dtlns_core::csr::Csr;
 use dtlns_core::jaccard::jaccard;
 use dtlns_core::kmeans::{balanced_kmeans, size_bounds};
+use dtlns_core::ordered::{Ordered, Ranges};
 use dtlns_core::ranking::top_k;
 use dtlns_core::rng::{Purpose, Stream};
-use dtlns_core::sampling::Pool;
+use dtlns_core::sampling::{Batch, Pool};
 use dtlns_core::tree::{build, Shape};
+use dtlns_core::weighted::Weighted;
 use dtlns_core::{Cancel, Vectors};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
@@ -104,9 +108,48 @@ proptest! {
     fn draws_are_allowed_ones(forbidden in btree_set(0u32..40, 0..39), n_items in 40usize..60, seed: u64) {
         let (indptr, indices) = rows_to_csr(std::slice::from_ref(&forbidden));
         let train = Csr::new("train", &indptr, &indices, n_items).unwrap();
-        let drawn = Pool::new(train, None).unwrap().draw(&[0], &[0], 50, seed, 0, &Cancel::new()).unwrap();
+        let batch = Batch { users: &[0], rows: &[0], n: 50 };
+        let drawn = Pool::new(train, None).unwrap().draw(batch, Stream::new(seed, 1, 0), &Cancel::new()).unwrap();
         for item in drawn {
             prop_assert!((0..n_items as i64).contains(&item) && !forbidden.contains(&(item as u32)));
+        }
+    }
+
+    #[test]
+    fn weighted_draws_and_draws_within_are_allowed_ones(
+        forbidden in btree_set(0u32..40, 0..39),
+        weights in vec(prop_oneof![1u32..4, 1u32..(1 << 26)], 41..60),
+        ends in btree_set(0i64..41, 2..5),
+        seed: u64,
+    ) {
+        let n_items = weights.len();
+        let (indptr, indices) = rows_to_csr(std::slice::from_ref(&forbidden));
+        let train = Csr::new("train", &indptr, &indices, n_items).unwrap();
+        let pool = Arc::new(Pool::new(train, None).unwrap());
+        let batch = Batch { users: &[0], rows: &[0], n: 50 };
+        let stream = Stream::new(seed, 9, 0);
+        let weighted = Weighted::new(Arc::clone(&pool), &weights).unwrap();
+        for item in weighted.draw(batch, stream, &Cancel::new()).unwrap() {
+            prop_assert!((0..n_items as i64).contains(&item) && !forbidden.contains(&(item as u32)));
+        }
+
+        let order = stream.sequence(1).permutation(n_items as u32);
+        let ends: Vec<i64> = ends.into_iter().collect();
+        let low: Vec<i64> = ends.iter().copied().step_by(2).take(ends.len() / 2).collect();
+        let high: Vec<i64> = ends.iter().copied().skip(1).step_by(2).collect();
+        let ranges = Ranges { low: &low, high: &high, per_row: high.len() };
+        let ordered = Ordered::new(pool, &order).unwrap();
+        let inside: Vec<i64> = low
+            .iter()
+            .zip(&high)
+            .flat_map(|(&low, &high)| &order[low as usize..high as usize])
+            .filter(|&item| !forbidden.contains(item))
+            .map(|&item| i64::from(item))
+            .collect();
+        prop_assert_eq!(ordered.available(&[0], ranges).unwrap(), vec![inside.len() as i64]);
+        match ordered.draw(batch, ranges, stream, &Cancel::new()) {
+            Ok(drawn) => prop_assert!(drawn.iter().all(|item| inside.contains(item))),
+            Err(_) => prop_assert!(inside.is_empty()),
         }
     }
 
