@@ -111,7 +111,10 @@ class EmbeddingModel(nn.Module, ABC):
     @torch.no_grad()
     def pooled(self, similarity: Similarity = "inner") -> tuple[Tensor, Tensor]:
         """Return the final embeddings, whose inner product is the similarity: float32 [U, D] and [I, D]."""
+        training = self.training
+        self.eval()
         users, items = (comparable(self.pool(layered), similarity) for layered in self.layers())
+        self.train(training)
         return users.detach(), items.detach()
 
     def pair_losses(self, batch: Batch, loss: Loss | None) -> Tensor:

@@ -9,10 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from dtlns.data.views import TrainView
-from dtlns.models.base import Batch, EmbeddingModel, Layers
+from dtlns.embeddings import Layers
+from dtlns.losses.base import Batch, Loss
+from dtlns.models.base import EmbeddingModel
 from dtlns.models.mf import MF
 from dtlns.models.popularity import Popularity
 from dtlns.plugins import plugin_names
@@ -20,6 +21,7 @@ from dtlns.samplers.uniform import Uniform
 from dtlns.testing.checks import check_model
 from dtlns.testing.checks.world import check_resume
 from dtlns.training.settings import ModelConfig, TrainConfig
+from dtlns.training.streams import Step
 
 
 @pytest.mark.parametrize("name", plugin_names("dtlns.models"))
@@ -34,9 +36,10 @@ class Plain(nn.Module):
 
 
 class Dropping(MF):
-    def layers(self) -> Layers:
+    def layers(self, step: Step | None = None) -> Layers:
         users, items = super().layers()
-        return Layers(functional.dropout(users, 0.1, self.training), items)
+        self.coins = getattr(self, "coins", torch.Generator())
+        return Layers(users * torch.rand(users.shape, generator=self.coins), items)
 
 
 class Unseeded(MF):
@@ -44,10 +47,19 @@ class Unseeded(MF):
         super().__init__(n_users, n_items, dimensions)
 
 
-class Weightless(MF):
-    def loss(self, batch: Batch) -> Tensor:
-        user, positive = self.pool(batch.user_layers), self.pool(batch.positive_layers)
-        return -(user * positive).sum(dim=-1).mean()
+class Neighbourly(MF):
+    """Looks at the batch's other pairs."""
+
+    def pair_losses(self, batch: Batch, loss: Loss | None) -> Tensor:
+        losses = super().pair_losses(batch, loss)
+        return losses / losses.detach().mean()
+
+
+class Local(MF):
+    """Takes a term of the whole batch from its own share of it."""
+
+    def batch_loss(self, batch: Batch) -> Tensor:
+        return batch.user_vectors.square().mean()
 
 
 class Spare(MF):
@@ -59,9 +71,9 @@ class Spare(MF):
 class Rising(MF):
     """Follows its gradient upwards."""
 
-    def loss(self, batch: Batch) -> Tensor:
-        loss = super().loss(batch)
-        return 2 * loss.detach() - loss
+    def pair_losses(self, batch: Batch, loss: Loss | None) -> Tensor:
+        losses = super().pair_losses(batch, loss)
+        return 2 * losses.detach() - losses
 
 
 class Hidden(MF):
@@ -71,9 +83,9 @@ class Hidden(MF):
         super().__init__(n_users, n_items, dimensions, seed=seed)
         self.late_batches = 0
 
-    def loss(self, batch: Batch) -> Tensor:
-        self.late_batches += batch.epoch > 1
-        return super().loss(batch) * (1 + self.late_batches)
+    def pair_losses(self, batch: Batch, loss: Loss | None) -> Tensor:
+        self.late_batches += batch.step.epoch > 1
+        return super().pair_losses(batch, loss) * (1 + self.late_batches)
 
 
 class NotANumber(Popularity):
@@ -102,7 +114,8 @@ class Restless(Popularity):
         (Plain, "must return an EmbeddingModel or a Scorer"),
         (Dropping, "two answers"),
         (Unseeded, "another seed gives the same parameters"),
-        (Weightless, "weights do not change the loss"),
+        (Neighbourly, "a pair's loss depends on the batch's other pairs"),
+        (Local, "batch_loss is another in a process"),
         (Spare, "no finite gradient reaches parameter spare"),
         (Rising, "the loss went from"),
         (Hidden, "a resumed run has other user_vectors"),
@@ -140,7 +153,7 @@ class Normalised(EmbeddingModel):
     def build(cls, *_: object, **__: object) -> Self:
         return cls()
 
-    def layers(self) -> Layers:
+    def layers(self, step: Step | None = None) -> Layers:
         rows = self.norm(self.table).unsqueeze(1)
         return Layers(rows[:1], rows[1:])
 

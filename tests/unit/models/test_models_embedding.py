@@ -10,12 +10,18 @@ import scipy.sparse as sp
 import torch
 
 from dtlns.data.views import TrainView
-from dtlns.models.base import Batch, EmbeddingModel, gather_rows
+from dtlns.draws import draws_on
+from dtlns.losses.bpr import BPR
+from dtlns.models.base import EmbeddingModel
 from dtlns.models.itemknn import ItemKNN
-from dtlns.models.lightgcn import LightGCN, normalized_adjacency
+from dtlns.models.lightgcn import LightGCN
 from dtlns.models.mf import MF
+from dtlns.models.propagation import normalized_adjacency
 from dtlns.models.registry import build_model
+from dtlns.samplers.base import DrawContext, Negatives, Sampler, SamplingContext
+from dtlns.sampling import NegativePool
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
+from dtlns.training.step import TrainStep
 from dtlns.training.trainer import train as fit
 
 ROWS = np.array([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0]])  # user 2 and item 3 have no edge
@@ -36,25 +42,35 @@ def dense_adjacency() -> torch.Tensor:
     return torch.tensor(scale[:, None] * whole * scale[None, :], dtype=torch.float32)
 
 
-def batch_of(
+class Fixed(Sampler):
+    """Gives the negatives that it is told."""
+
+    def __init__(self, ids: torch.Tensor) -> None:
+        super().__init__()
+        self.ids = ids
+
+    def sample(self, context: SamplingContext) -> Negatives:
+        return Negatives(self.ids)
+
+
+def loss_of(
     model: EmbeddingModel, negatives: torch.Tensor, weights: torch.Tensor | None, l2: float
-) -> Batch:
+) -> torch.Tensor:
     users, positives = torch.tensor([0, 3]), torch.tensor([1, 2])
-    layers = model.layers()
-    return Batch(
+    step = TrainStep(model, Fixed(negatives), BPR(), similarity="inner", l2=l2)
+    context = DrawContext(
         users=users,
         positives=positives,
-        weights=weights,
-        layers=layers,
-        user_layers=gather_rows(layers.users, users),
-        positive_layers=gather_rows(layers.items, positives),
-        negative_layers=gather_rows(layers.items, negatives),
-        log_q=None,
-        l2=l2,
-        epoch=1,
-        step=0,
+        rows=torch.arange(2),
+        whole_users=users,
+        whole_positives=positives,
+        draws=draws_on(NegativePool(TrainView.from_csr(sp.csr_array(ROWS))), "cpu"),
         seed=0,
+        epoch=1,
+        epochs=1,
+        number=0,
     )
+    return step(context, {}, weights)
 
 
 def test_adjacency_is_symmetric_and_normalised(train: TrainView) -> None:
@@ -88,7 +104,7 @@ def test_lightgcn_gradient_equals_that_of_the_dense_graph(train: TrainView) -> N
 def test_mf_loss_and_gradient_by_hand() -> None:
     model = MF(4, 4, 3, seed=2)
     negatives, weights, l2 = torch.tensor([[3], [0]]), torch.tensor([1.0, 0.5]), 0.1
-    loss = model.loss(batch_of(model, negatives, weights, l2))
+    loss = loss_of(model, negatives, weights, l2)
     loss.backward()
     users, items = (
         table.detach().double().numpy() for table in (model.user_embeddings, model.item_embeddings)
@@ -110,7 +126,7 @@ def test_mf_loss_and_gradient_by_hand() -> None:
 def test_lightgcn_loss_by_hand(train: TrainView) -> None:
     model = LightGCN(train, 3, hops=2, seed=2)
     negatives, l2 = torch.tensor([[3], [0]]), 0.1
-    loss = model.loss(batch_of(model, negatives, None, l2)).item()
+    loss = loss_of(model, negatives, None, l2).item()
     final_u, final_i = (table.double().numpy() for table in model.pooled())
     first_u, first_i = (t.detach().double().numpy() for t in (model.user_embeddings, model.item_embeddings))
     expected = 0.0

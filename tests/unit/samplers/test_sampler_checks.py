@@ -41,8 +41,7 @@ class GlobalRandom(Sampler):
 
 class SameEveryEpoch(Sampler):
     def sample(self, context: SamplingContext) -> Negatives:
-        ids = context.pool.sample(context.users_host, 1, rows=context.rows, seed=context.seed, epoch=0)
-        return Negatives(torch.from_numpy(ids))
+        return Negatives(context.draws.draw(context.users, 1, rows=context.rows, seed=context.seed, epoch=0))
 
 
 class Neighbouring(Sampler):
@@ -142,7 +141,8 @@ class Learned(Sampler):
         ids = context.draw(4)
         turn = (int(self.calls) + np.arange(len(ids))) % 4
         return Negatives(
-            ids.gather(1, torch.from_numpy(turn).unsqueeze(1)), auxiliary_loss=(self.shift - 1).square()
+            ids.gather(1, torch.from_numpy(turn).unsqueeze(1)),
+            auxiliary_losses=(self.shift - 1).square().expand(len(ids)),
         )
 
 

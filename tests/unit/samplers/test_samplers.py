@@ -12,7 +12,8 @@ from scipy.stats import chisquare
 
 from dtlns.data.views import TrainView
 from dtlns.errors import ConfigError, InputError
-from dtlns.models.base import Layers, gather_rows
+from dtlns.draws import draws_on
+from dtlns.embeddings import Layers, gather_rows
 from dtlns.samplers.base import SamplingContext
 from dtlns.samplers.dns import DNS
 from dtlns.samplers.mixgcf import MixGCF
@@ -39,11 +40,14 @@ def world(
     return SamplingContext(
         users=ids,
         positives=positives,
-        users_host=np.array(users),
-        rows=np.arange(len(users)) if rows is None else np.array(rows),
-        epoch=epoch,
+        rows=torch.arange(len(users)) if rows is None else torch.tensor(rows),
+        whole_users=ids,
+        whole_positives=positives,
+        draws=draws_on(NegativePool(TrainView.from_csr(sp.csr_array(dense))), "cpu"),
         seed=11,
-        pool=NegativePool(TrainView.from_csr(sp.csr_array(dense))),
+        epoch=epoch,
+        epochs=10,
+        number=0,
         layers=layers,
         user_layers=gather_rows(layers.users, ids),
         positive_layers=gather_rows(layers.items, positives),
@@ -110,7 +114,7 @@ def naive_mixgcf(context: SamplingContext, n: int, terms: list[tuple[PathCodes, 
     for b in range(len(context.users)):
         chosen = []
         for layer in range(context.layers.items.shape[1]):
-            r = mixing[b, layer, 0]
+            r = mixing[b, 0, layer, 0]
             positive = context.layers.items[1, layer]
             mixed = [r * positive + (1 - r) * context.layers.items[c, layer] for c in candidates[b]]
             scores = torch.stack([users[b] @ vector for vector in mixed])
@@ -145,7 +149,7 @@ def test_mixgcf_gradient_reaches_positive_and_chosen_items() -> None:
     negatives = MixGCF(3).sample(context)
     assert negatives.layers is not None
     negatives.layers.sum().backward()
-    r = float(MixGCF(3).coefficients(context)[0, 0, 0])
+    r = float(MixGCF(3).coefficients(context)[0, 0, 0, 0])
     expected = torch.zeros(N_ITEMS, 1, 3)
     expected[1] += r
     expected[negatives.ids[0, 0]] += 1 - r
@@ -154,7 +158,7 @@ def test_mixgcf_gradient_reaches_positive_and_chosen_items() -> None:
 
 def test_mixing_coefficients_are_uniform_and_differ_by_layer() -> None:
     context = world(random_layers(3), [0] * 4000)
-    r = MixGCF().coefficients(context).squeeze(2).numpy()
+    r = MixGCF().coefficients(context)[:, 0, :, 0].numpy()
     assert r.shape == (4000, 3)
     assert r.min() >= 0
     assert r.max() < 1
@@ -181,10 +185,30 @@ def test_multi_view_twin_for_devices_agrees() -> None:
 
 
 def test_multi_view_decides_between_equal_scores() -> None:
-    sampler = DNS(2, (MultiView({"structural": (CODES["structural"], 0.1)}),))
-    equal = torch.zeros(1, 2, 1)
-    assert sampler.choose(equal, torch.tensor([1]), torch.tensor([[3, 2]])).tolist() == [[1]]
-    assert DNS(2).choose(equal, torch.tensor([1]), torch.tensor([[3, 2]])).tolist() == [[0]]
+    equal = Layers(torch.ones(1, 1, 3), torch.ones(N_ITEMS, 1, 3))
+    context = world(equal, [0] * 50)
+    candidates = context.draw(2)
+    plain, near = DNS(2), DNS(2, (MultiView({"structural": (CODES["structural"], 0.1)}),))
+    assert plain.sample(context).ids[:, 0].tolist() == candidates[:, 0].tolist()  # ties to the first
+    similarity = torch.from_numpy(CODES["structural"].similarity(1, candidates.numpy()))
+    expected = candidates.gather(1, similarity.argmax(dim=1, keepdim=True))
+    assert near.sample(context).ids.tolist() == expected.tolist()
+    assert expected.tolist() != candidates[:, :1].tolist()
+
+
+def test_several_negatives_have_candidates_of_their_own() -> None:
+    layers = random_layers(2)
+    context = world(layers, [0, 3, 4, 2, 2])
+    chosen = DNS(4, negatives=3).sample(context).ids
+    candidates = context.draw(12).view(5, 3, 4)
+    users, items = layers.users.mean(dim=1).detach(), layers.items.mean(dim=1).detach()
+    for row, user in enumerate([0, 3, 4, 2, 2]):
+        for slot in range(3):
+            scores = items[candidates[row, slot]] @ users[user]
+            assert chosen[row, slot] == candidates[row, slot, scores.argmax()]
+    mixed = MixGCF(4, negatives=3).sample(context)
+    assert mixed.layers is not None
+    assert mixed.layers.shape == (5, 3, 2, 3)
 
 
 def test_min_max_scales_over_candidates() -> None:

@@ -306,7 +306,9 @@ class Learned(Sampler):
 
     def sample(self, context: SamplingContext) -> Negatives:
         self.batches += 1
-        return Negatives(context.draw(2), auxiliary_loss=(self.shift - 1).square())
+        return Negatives(
+            context.draw(2), auxiliary_losses=(self.shift - 1).square().expand(len(context.users))
+        )
 
 
 def test_a_sampler_may_learn_and_keep_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
