@@ -49,4 +49,4 @@ def test_the_example_passes_its_own_test(files: Path) -> None:
 def test_the_example_can_be_configured(files: Path) -> None:
     config = load_run_config(files / "mine.toml")
     assert sampler_class(config.train.sampler).__name__ == "SoftDNS"
-    assert config.train.model.options == {"temperature": 0.15}
+    assert config.train.model.options == {"dropout": 0.2}
