@@ -13,9 +13,11 @@ from dtlns.cli import options
 from dtlns.cli.fit_options import loop_options, named_values, settings_from
 from dtlns.config import SelectionConfig, checked
 from dtlns.data.dataset import load_dataset
+from dtlns.errors import ConfigError
 from dtlns.models.base import EmbeddingModel
 from dtlns.models.tuning import options_text
 from dtlns.plugins import load_plugin
+from dtlns.recipe import Recipe, read_recipe
 from dtlns.stages.judging import KIND as JUDGED
 from dtlns.stages.training import write_model
 from dtlns.stages.trees import KIND as TREES
@@ -25,12 +27,19 @@ from dtlns.training.settings import SamplerConfig, TrainConfig
 
 DEFAULTS = TrainConfig(sampler=SamplerConfig(name="mixgcf"))
 # what a model without epochs is told
-_FITTED = {"dataset", "out", "model__name", "model_options", "tune", "seed", "resume", "device", "force"}
+_FITTED = {
+    "dataset", "out", "config", "model__name", "model_options", "tune", "seed", "resume", "device", "force"
+}  # fmt: skip
 
 
 @click.command("train")
 @click.argument("dataset", type=options.FOLDER)
 @options.output
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings from a TOML file, such as best.toml of `dtlns tune`; options that are given win over it.",
+)
 @click.option("--model", "model__name", default="lightgcn", show_default=True, help="Model.")
 @click.option(
     "--option",
@@ -72,7 +81,7 @@ _FITTED = {"dataset", "out", "model__name", "model_options", "tune", "seed", "re
     type=int,
     default=DEFAULTS.patience,
     show_default=True,
-    help="Validations without a better Recall@20 after which to stop.",
+    help="Validations without a better value after which to stop.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
 @options.device
@@ -80,6 +89,7 @@ _FITTED = {"dataset", "out", "model__name", "model_options", "tune", "seed", "re
 def command(
     dataset: Path,
     out: Path,
+    config: Path | None,
     trees: Path | None,
     model_options: tuple[str, ...],
     sampler_options: tuple[str, ...],
@@ -99,20 +109,36 @@ def command(
     --option does not give.
     """
     options.log_to_stderr()
-    _refuse_unused(fit["model__name"])
-    fit["model__options"] = named_values("--option", model_options)
-    fit["sampler__options"] = named_values("--sampler-option", sampler_options)
+    recipe = Recipe(train=DEFAULTS) if config is None else read_recipe(config)
+    # Over the file, or the defaults, lies what is on the command line and nothing else.
+    fit = {name: value for name, value in fit.items() if _given(name)}
+    for part, flag, texts in (
+        ("model", "--option", model_options),
+        ("sampler", "--sampler-option", sampler_options),
+    ):
+        name, known = getattr(recipe.train, part).name, getattr(recipe.train, part).options
+        kept = known if fit.get(f"{part}__name", name) == name else {}  # options belong to what they are of
+        fit[f"{part}__options"] = kept | named_values(flag, texts)
     if view_weights:
         fit["sampler__view_weights"] = dict(_weight(text) for text in view_weights)
-    fit["false_negatives"] = use or ("weighted" if judged is not None else "ignore")
-    settings = settings_from(DEFAULTS, fit)
+    if use is not None or (judged is not None and config is None):
+        fit["false_negatives"] = use or "weighted"
+    settings = settings_from(recipe.train, fit)
+    _refuse_unused(settings.model.name)
+    if judged is not None and use is None and settings.false_negatives == "ignore":
+        raise ConfigError(
+            f"{config}: train.false_negatives = 'ignore', so --false-negatives would change nothing",
+            hint="say what they do with --use",
+        )
+    which = {name: value for name, value in (("top", top), ("scale", scale)) if _given(name)}
     artifact = write_model(
         out,
         load_dataset(dataset),
         settings,
         trees=None if trees is None else open_artifact(trees, TREES),
         judged=None if judged is None else open_artifact(judged, JUDGED),
-        selection=checked(SelectionConfig, {"top": top, "scale": scale}, "command line"),
+        selection=checked(SelectionConfig, recipe.selection.model_dump() | which, "command line"),
+        metric=recipe.metric,
         facts=options.where(dataset, out),
         device=device,
         if_exists=options.if_exists(force),
@@ -122,17 +148,20 @@ def command(
     click.echo(f"{out}: {_outcome(TrainedModel.load(artifact.path))}")
 
 
+def _given(name: str) -> bool:
+    """Tell whether an option was given, and not left to its default."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
 def _refuse_unused(model: str) -> None:
     """Refuse options of the training loop for a model that has none."""
     kind = load_plugin("dtlns.models", model)
     if isinstance(kind, type) and issubclass(kind, EmbeddingModel):
         return
-    context = click.get_current_context()
     unused = [
         option.opts[0]
-        for option in context.command.params
-        if option.name not in _FITTED
-        and context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+        for option in click.get_current_context().command.params
+        if option.name not in _FITTED and _given(str(option.name))
     ]
     if unused:
         raise click.UsageError(

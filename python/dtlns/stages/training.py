@@ -31,6 +31,7 @@ def write_model(
     trees: Artifact | None = None,
     judged: Artifact | None = None,
     selection: SelectionConfig | None = None,
+    metric: str = "recall@20",
     facts: Mapping[str, Any] | None = None,
     device: str = "cpu",
     if_exists: IfExists = "error",
@@ -46,6 +47,7 @@ def write_model(
         trees: Needed for multi-view negatives.
         judged: Needed for every use of false negatives but `ignore`.
         selection: Which judged candidates count, and how much.
+        metric: What validation measures to choose.
         facts: For `run.json`; where the judged candidates are is added.
         device: Where to train.
         if_exists: What to do when something is there.
@@ -81,7 +83,7 @@ def write_model(
         inputs["judged"] = judged.digest
         config["selection"] = selection.model_dump(mode="json")
         remembered["judged"] = os.path.relpath(judged.path.resolve(), out.resolve())
-    selector = None if data.valid is None else Selector(train, data.valid)
+    selector = None if data.valid is None else Selector(train, data.valid, metric)
     if selector is not None:
         inputs["selector"] = selector.digest
     config["selected_by"] = None if selector is None else selector.name

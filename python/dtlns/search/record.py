@@ -1,0 +1,250 @@
+"""The trials of a search as an Optuna study, in memory or in a file that outlives the process."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dtlns.errors import ArtifactError, ConfigError
+from dtlns.search.space import Axis, Choice, Point, Scalar, Space, grid
+from dtlns.search.trials import State, Trial
+from dtlns.training.streams import derive
+
+try:
+    import optuna
+    from optuna.distributions import (
+        BaseDistribution,
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+    from optuna.trial import FrozenTrial, TrialState
+    from sqlalchemy.exc import DatabaseError
+except ImportError as missing:
+    raise ConfigError("a search needs Optuna", hint="pip install 'dtlns[tune]'") from missing
+
+STUDY = "study.db"
+_MANY = 20  # complete trials; importances of fewer are mostly noise
+_STATES: dict[State, TrialState] = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+_NOTES = ("seconds", "repeats", "failure")  # what we write down of a trial beside what Optuna does
+
+
+class Record:
+    """All trials of a search.
+
+    Args:
+        study: Where they are.
+        space: Axes by place.
+        seed: Of the proposals.
+
+    Attributes:
+        trials: Those that have ended, by number.
+    """
+
+    def __init__(self, study: optuna.Study, space: Space, seed: int) -> None:
+        self._study = study
+        self._space = space
+        self._distributions = {place: _distribution(axis) for place, axis in space.items()}
+        self._seed = seed
+        ended = [trial for trial in study.get_trials(deepcopy=False) if not _was_interrupted(trial)]
+        self.trials = [self._read(number, trial) for number, trial in enumerate(ended, start=1)]
+        self._first = {self._key(trial.point): trial for trial in reversed(self.trials)}
+
+    @property
+    def points(self) -> int:
+        """How many different points were tried."""
+        return len(self._first)
+
+    def propose(self, *, all_points: bool) -> Proposal:
+        """Begin the next trial.
+
+        Args:
+            all_points: Take the points of a finite space one after the other.
+        """
+        number = len(self.trials) + 1
+        if all_points:
+            untried = next(point for point in grid(self._space) if self._key(point) not in self._first)
+            self._study.sampler = _Given(untried)
+        else:
+            # A sampler for each trial, keyed by its number, has no state that an interruption could lose.
+            key = derive(self._seed, "search", number) % 2**32
+            self._study.sampler = optuna.samplers.TPESampler(seed=key)
+        live = self._study.ask(self._distributions)
+        point = {place: live.params[place] for place in self._distributions}
+        return Proposal(live, number, point, self._first.get(self._key(point)))
+
+    def end(self, proposal: Proposal, trial: Trial) -> None:
+        """Write down how a trial ended."""
+        for name in _NOTES:
+            proposal.live.set_user_attr(name, getattr(trial, name))
+        self._study.tell(
+            proposal.live, trial.value if trial.state == "complete" else None, _STATES[trial.state]
+        )
+        self.trials.append(trial)
+        self._first.setdefault(self._key(trial.point), trial)
+
+    def importance(self) -> dict[str, float] | None:
+        """Say how much of the value depends on each place; None where too few trials are complete."""
+        if len(self._distributions) < 2 or sum(trial.state == "complete" for trial in self.trials) < _MANY:
+            return None
+        return optuna.importance.get_param_importances(self._study)
+
+    def _read(self, number: int, trial: FrozenTrial) -> Trial:
+        return Trial(
+            number=number,
+            point={place: trial.params[place] for place in self._distributions},
+            state=next(state for state, theirs in _STATES.items() if theirs == trial.state),
+            curve=dict(sorted(trial.intermediate_values.items())),
+            **{name: trial.user_attrs[name] for name in _NOTES},
+        )
+
+    def _key(self, point: Point) -> tuple[Any, ...]:
+        return tuple(point[place] for place in self._distributions)
+
+
+class _Given(optuna.samplers.RandomSampler):
+    """Proposes one point."""
+
+    def __init__(self, point: Point) -> None:
+        super().__init__()
+        self._point = point
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Scalar:
+        """Return the point's value at a place."""
+        return self._point[param_name]
+
+
+class Proposal:
+    """A trial that has begun.
+
+    Attributes:
+        live: Optuna's side of it.
+        number: From 1.
+        point: Values by place.
+        earlier: A trial at the same point that has ended, or None.
+        curve: Validation values by epoch, so far.
+    """
+
+    def __init__(self, live: optuna.Trial, number: int, point: Point, earlier: Trial | None) -> None:
+        self.live = live
+        self.number = number
+        self.point = point
+        self.earlier = earlier
+        self.curve: dict[int, float] = {}
+
+    def report(self, epoch: int, value: float) -> None:
+        """Add a validation value."""
+        self.curve[epoch] = value
+        self.live.report(value, epoch)
+
+    def hopeless(self) -> bool:
+        """Tell whether the trial is not worth going on with."""
+        return self.live.should_prune()
+
+
+@contextmanager
+def open_record(
+    folder: Path | None, identity: Mapping[str, Any], space: Space, seed: int, prune_from: int | None
+) -> Iterator[Record]:
+    """Open the record of a search, or begin one.
+
+    A trial that was running when its process was killed is marked and done again.
+
+    Args:
+        folder: Where `study.db` is; None keeps everything in memory.
+        identity: What the search is, as JSON values; one with another identity is not gone on with.
+        space: Axes by place.
+        seed: Of the proposals.
+        prune_from: First epoch at which a trial may be pruned; None never prunes.
+
+    Raises:
+        ConfigError: The file holds another search.
+        ArtifactError: The file cannot be read.
+    """
+    pruner = (
+        optuna.pruners.NopPruner()
+        if prune_from is None
+        else optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=prune_from)
+    )
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # we tell ourselves
+    storage = None
+    try:
+        storage = None if folder is None else _storage(folder / STUDY)
+        study = optuna.create_study(
+            storage=storage, study_name="dtlns", direction="maximize", load_if_exists=True, pruner=pruner
+        )
+        _recognise(study, folder, identity)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            study.tell(trial.number, state=TrialState.FAIL)
+        yield Record(study, space, seed)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+        if storage is not None:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def _storage(file: Path) -> optuna.storages.RDBStorage:
+    """SQLite, and not Optuna's journal file: a write that is cut by a kill or a power failure is rolled back
+    when the file is next opened, and the lock on it ends with the process. A cut line in the journal can
+    never be read again, and its lock file stays behind."""
+    try:
+        return optuna.storages.RDBStorage(
+            # not by an URL, in which some characters of a path mean something else
+            "sqlite://",
+            engine_kwargs={"creator": lambda: sqlite3.connect(file)},
+        )
+    except (DatabaseError, RuntimeError) as error:
+        raise ArtifactError(
+            f"{file} cannot be read ({error})", hint="choose another folder, or remove this one"
+        ) from error
+
+
+def _was_interrupted(trial: FrozenTrial) -> bool:
+    """A trial that failed by itself says why."""
+    return trial.state == TrialState.FAIL and trial.user_attrs.get("failure") is None
+
+
+def _recognise(study: optuna.Study, folder: Path | None, identity: Mapping[str, Any]) -> None:
+    ours = _flat(json.loads(json.dumps(identity)))
+    theirs = study.user_attrs.get("identity")
+    if theirs is None:
+        study.set_user_attr("identity", ours)
+        return
+    differing = [
+        place for place in sorted(ours.keys() | theirs.keys()) if ours.get(place) != theirs.get(place)
+    ]
+    if differing:
+        changes = [f"{place} was {theirs.get(place)}, is {ours.get(place)}" for place in differing[:3]]
+        more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
+        raise ConfigError(
+            f"{folder} holds a search with other settings: {'; '.join(changes)}{more}",
+            hint="choose another folder, or go on with the settings and data that it was begun with",
+        )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix.removesuffix("."): value}
+    return {
+        place: leaf for key, part in value.items() for place, leaf in _flat(part, f"{prefix}{key}.").items()
+    }
+
+
+def _distribution(axis: Axis) -> BaseDistribution:
+    if isinstance(axis, Choice):
+        return CategoricalDistribution(axis.values)
+    if isinstance(axis.low, int):
+        return IntDistribution(axis.low, int(axis.high), log=axis.log, step=int(axis.step or 1))
+    return FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
