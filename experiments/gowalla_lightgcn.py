@@ -5,10 +5,10 @@
     python experiments/gowalla_lightgcn.py table FILE FILE ...                    # of both sides, any seeds
     python experiments/gowalla_lightgcn.py steps DATASET
 
-`curve` measures on the test pairs after each epoch; nothing is chosen by it. Both sides share settings, formula
-of the initial embeddings and this file's metrics; graph, propagation, gradients, loss, L2, Adam and sampling of
-`pyg` are PyTorch Geometric's, PyTorch's and NumPy's. `steps` gives PyTorch Geometric the initial embeddings,
-batches and negatives of a short run of ours, so that no chance is left between the two.
+`curve` measures on the test pairs after each epoch; nothing is chosen by it. Both sides share settings, the
+formula of the initial embeddings and this file's metrics; graph, propagation, gradients, loss, L2, Adam and
+sampling of `pyg` are PyTorch Geometric's, PyTorch's and NumPy's. `steps` gives PyTorch Geometric the initial
+embeddings, batches and negatives of a short run of ours, so that no chance is left between the two.
 """
 
 from __future__ import annotations
