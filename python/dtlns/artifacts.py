@@ -30,6 +30,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from dtlns.errors import ArtifactError, LeakageError
+from dtlns.whole_file import whole_file
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -345,17 +346,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is synced and renamed into place; what was there stays when that fails."""
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as partial:
+        partial.write_bytes(content)
 
 
 def _dump(value: object) -> bytes:

@@ -21,7 +21,10 @@ COMMANDS = {
     "judge": "Score candidates as false negatives.",
     "identification": "Measure how well a judge finds false negatives.",
     "train": "Train a model with better negatives.",
+    "tune": "Search for the best settings on validation.",
     "evaluate": "Measure a trained model, leak-free.",
+    "recommend": "List the best items for each user.",
+    "export": "Write a model's vectors, or an index of its items, for other tools.",
     "audit": "Find leaks in data, candidates, predictions and logs, of any tool.",
     "compare": "Train a grid of rows and seeds, and test the differences.",
     "run": "Do all of it, from one TOML file or one data set.",
@@ -70,7 +73,7 @@ def main(argv: list[str] | None = None) -> Any:
                 click.echo(f"  {label}: {text}", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except (KeyboardInterrupt, click.Abort):
-        again = "`dtlns run` and `compare` go on with the same command, `dtlns train` with --resume"
+        again = "`dtlns run`, `compare` and `tune` go on with the same command, `dtlns train` with --resume"
         click.echo(f"interrupted; {again}", err=True)
         sys.exit(130)
     except BrokenPipeError:
