@@ -28,6 +28,7 @@ class Batch:
         negatives: int64 [B, K] or [1, K].
         whole_users: int64 [W], the users of the whole batch, the same in every process.
         whole_positives: int64 [W], their positives.
+        whole_weights: float32 [W], how much each pair of the whole batch counts; None means ones.
         layers: The model's embeddings for this batch.
         user_layers: float32 [B, L, D], rows of `layers.users`.
         positive_layers: float32 [B, L, D], rows of `layers.items`.
@@ -44,6 +45,7 @@ class Batch:
     negatives: Tensor
     whole_users: Tensor
     whole_positives: Tensor
+    whole_weights: Tensor | None = None
     layers: Layers
     user_layers: Tensor
     positive_layers: Tensor
@@ -100,7 +102,8 @@ class Batch:
 class Loss(ABC):
     """What training lowers: the mean over pairs of weight · `pair_losses`, plus `batch_loss`.
 
-    Weights of pairs, such as those of weighted false negatives, are applied by the trainer.
+    Weights of pairs, such as those of weighted false negatives, are applied to `pair_losses` by the trainer;
+    a `batch_loss` that is made of pairs has them in `batch.whole_weights`.
 
     Attributes:
         similarity: How vectors are compared, where the user does not say.

@@ -6,17 +6,20 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from dtlns.errors import ConfigError
 from dtlns.losses.base import Batch, Loss
+from dtlns.losses.options import positive_number
 
 
 class SampledSoftmax(Loss):
-    """-log( exp(s_pos / τ) / (exp(s_pos / τ) + Σ_n exp(s_n / τ - log q_n)) ), of cosines by default.
+    """-log( exp(s_pos / τ) / (exp(s_pos / τ) + Σ_n exp(s_n / τ - log(q_n I))) ), of cosines by default.
 
-    The correction by log q makes the sum an estimate of the sum over the catalogue (Bengio and Senécal, 2008;
-    Yi et al., Sampling-bias-corrected neural modeling, RecSys 2019, eq. 3 to 5); with uniform negatives it
-    only shifts them all against the positive, so it is taken relative to uniform draws: log (q_n · I).
+    Computed as log(1 + exp(logsumexp_n - s_pos / τ)). Where the sampler knows the probability q_n of its
+    draws, each counts 1 / q_n times, so that K of them stand for the whole catalogue (Bengio and Senécal,
+    Adaptive importance sampling to accelerate training of a neural probabilistic language model, 2008): the
+    sum is K / I times an estimate of that over all items. The constant stays, so that uniform draws,
+    q = 1 / I, mean the same with a known q and without.
 
     Source: Wu et al., On the effectiveness of sampled softmax loss for item recommendation (TOIS 2024).
 
@@ -25,6 +28,10 @@ class SampledSoftmax(Loss):
 
     Raises:
         ConfigError: It is not a positive number.
+
+    Example:
+        >>> SampledSoftmax(temperature=0.2).temperature
+        0.2
     """
 
     similarity = "cosine"
@@ -34,36 +41,20 @@ class SampledSoftmax(Loss):
         self.temperature = positive_number("temperature", temperature)
 
     def pair_losses(self, batch: Batch) -> Tensor:
-        """Rate each pair: float32 [B]."""
-        positive = batch.positive_scores.unsqueeze(1) / self.temperature
-        negative = corrected(batch.negative_scores / self.temperature, batch)
-        return torch.logsumexp(torch.cat([positive, negative], dim=1), dim=1) - positive.squeeze(1)
+        """Rate each pair: float32 [B]; 0 where none of its negatives counts."""
+        negatives = torch.logsumexp(negative_logits(batch, self.temperature), dim=1)
+        return functional.softplus(negatives - batch.positive_scores / self.temperature)
 
 
-def corrected(logits: Tensor, batch: Batch) -> Tensor:
-    """Correct negatives by how likely they were drawn, and drop those that do not count.
+def negative_logits(batch: Batch, temperature: float) -> Tensor:
+    """Return the negatives' scores over τ, corrected by how likely they were drawn: float32 [B, K].
 
-    Args:
-        logits: float32 [B, K].
-        batch: With `log_q` and `allowed`.
-
-    Returns:
-        float32 [B, K]; -inf where a negative does not count.
+    One that does not count has the lowest number that there is, not -inf: a pair without negatives
+    would have no gradient by that.
     """
+    logits = batch.negative_scores / temperature
     if batch.log_q is not None:
         logits = logits - (batch.log_q + math.log(len(batch.layers.items)))
     if batch.allowed is not None:
-        logits = logits.masked_fill(~batch.allowed, -math.inf)
+        logits = torch.where(batch.allowed, logits, torch.finfo(logits.dtype).min)
     return logits
-
-
-def positive_number(name: str, value: object) -> float:
-    """Check an option that must be a positive number.
-
-    Raises:
-        ConfigError: It is something else.
-    """
-    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
-    if not good:
-        raise ConfigError(f"{name} is {value!r}", allowed="a number above 0")
-    return float(value)  # type: ignore[arg-type]

@@ -32,6 +32,7 @@ class DrawContext:
         rows: int64 [B], global row numbers of the pairs; they key the random numbers.
         whole_users: int64 [W], the users of the whole batch, the same in every process.
         whole_positives: int64 [W], their positives.
+        whole_weights: float32 [W], how much each pair counts; None means ones.
         draws: Exact draws from what a user has not interacted with.
         seed: The run's seed.
         epoch: From 1.
@@ -49,6 +50,7 @@ class DrawContext:
     epoch: int
     epochs: int
     number: int
+    whole_weights: Tensor | None = None
 
     def draw(self, n: int, *, purpose: int = NEGATIVES) -> Tensor:
         """Draw uniform unobserved items: int64 [B, n], the same for any batching, device and thread count."""

@@ -90,6 +90,7 @@ class Batches:
             rows=rows,
             whole_users=whole_users,
             whole_positives=whole_positives,
+            whole_weights=None if self.weights is None else self.weights[whole],
             draws=self.draws,
             seed=self.settings.seed,
             epoch=epoch,

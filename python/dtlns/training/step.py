@@ -81,6 +81,7 @@ class TrainStep(nn.Module):
                 negatives=found.ids,
                 whole_users=drawn.whole_users,
                 whole_positives=drawn.whole_positives,
+                whole_weights=drawn.whole_weights,
                 layers=layers,
                 user_layers=user_layers,
                 positive_layers=positive_layers,
