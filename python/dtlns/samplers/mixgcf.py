@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from dtlns.embeddings import comparable, gather_rows
+from dtlns.embeddings import comparable
 from dtlns.samplers.base import Negatives, SamplingContext
-from dtlns.samplers.scored import ScoreBased, candidate_scores
+from dtlns.samplers.scored import ScoreBased, candidate_scores, gather_chosen
 from dtlns.training.streams import MIXING
 
 
@@ -26,11 +25,7 @@ class MixGCF(ScoreBased):
     def sample(self, context: SamplingContext) -> Negatives:
         """Synthesise negatives: ids int64 [B, K], layers float32 [B, K, L, D]."""
         chosen = self.choose(context)
-        # item chosen[b, k, l] in layer l is row chosen * L + l of the table with layers unfolded
-        n_layers, size = context.layers.items.shape[1:]
-        unfolded = context.layers.items.reshape(-1, 1, size)
-        offsets = torch.arange(n_layers, device=chosen.device)
-        negative = gather_rows(unfolded, chosen * n_layers + offsets).squeeze(3)
+        negative = gather_chosen(context.layers.items, chosen)
         mixing = self.coefficients(context)
         mixed = mixing * context.positive_layers.unsqueeze(1) + (1 - mixing) * negative
         return Negatives(chosen[:, :, 0], layers=mixed)

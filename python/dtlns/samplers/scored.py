@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dtlns.data.views import TrainView
+from dtlns.embeddings import gather_rows
 from dtlns.samplers.base import DrawContext, Prepared, Sampler, SamplingContext
 from dtlns.samplers.multiview import MultiView
 from dtlns.training.settings import SamplerConfig
@@ -70,11 +71,15 @@ class ScoreBased(Sampler):
 
     def prepare(self, context: DrawContext) -> Prepared:
         """Draw candidates, int64 [B, K · N], and add up the terms, float32 [B, K · N]."""
-        candidates = context.draw(self.negatives * self.candidates)
+        candidates = self.draw_candidates(context)
         found = {"candidates": candidates}
         if self.terms:
             found["terms"] = torch.stack([term(context.positives, candidates) for term in self.terms]).sum(0)
         return found
+
+    def draw_candidates(self, context: DrawContext) -> Tensor:
+        """Draw what is scored: int64 [B, K · N], uniform, unless a subclass knows better."""
+        return context.draw(self.negatives * self.candidates)
 
     @abstractmethod
     def scores(self, context: SamplingContext, candidates: Tensor) -> Tensor:
@@ -103,6 +108,22 @@ class ScoreBased(Sampler):
         if self.terms:
             scores = min_max(scores, dim=2) + found["terms"].view(*grouped.shape, 1)
         return grouped.gather(2, self.pick(context, scores))
+
+
+def gather_chosen(items: Tensor, chosen: Tensor) -> Tensor:
+    """Put together negatives whose layers may come from different items, as hop mixing does (MixGCF, eq. 9).
+
+    Args:
+        items: float32 [I, L, D].
+        chosen: int64 [B, K, L], the item that gives each layer.
+
+    Returns:
+        float32 [B, K, L, D].
+    """
+    # item chosen[b, k, l] in layer l is row chosen * L + l of the table with layers unfolded
+    n_layers, size = items.shape[1:]
+    offsets = torch.arange(n_layers, device=chosen.device)
+    return gather_rows(items.reshape(-1, 1, size), chosen * n_layers + offsets).squeeze(3)
 
 
 def min_max(scores: Tensor, dim: int = 1) -> Tensor:

@@ -16,6 +16,12 @@ import torch
 MIXING = 1
 """Purpose of the mixing coefficients among the streams of `dtlns.sampling.keyed_uniform`."""
 
+PICKING = 2
+"""Purpose of the pick among the hardest candidates of DNS(M, N)."""
+
+MEMORY = 3
+"""Purpose of what renews the memories of SRNS."""
+
 
 def derive(seed: int, purpose: str, *numbers: int) -> int:
     """Return the 64-bit key of a stream: SHA-256 over the seed, a purpose and further numbers.
