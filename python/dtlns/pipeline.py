@@ -23,6 +23,7 @@ from dtlns.errors import ArtifactError, ConfigError
 from dtlns.lock import alone
 from dtlns.rehearsal import rehearse
 from dtlns.run_report import write_report
+from dtlns.samplers.registry import needs_codes
 from dtlns.stages.calibration import load_calibration
 from dtlns.stages.evaluation import evaluate_model
 from dtlns.stages.training import write_model
@@ -69,7 +70,8 @@ def comparison(host: TrainConfig, false_negatives: FalseNegativesConfig) -> list
     for name, title in (("popularity", "popularity"), ("itemknn", "ItemKNN (cosine)")):
         plain = TrainConfig(model=ModelConfig(name=name), sampler=SamplerConfig(name="uniform"))
         rows.append(Row(title, name, plain))
-    bare = host.model_copy(update={"false_negatives": "ignore", "sampler": SamplerConfig(name="uniform")})
+    plain_sampler = SamplerConfig(name="uniform", negatives=sampler.negatives)
+    bare = host.model_copy(update={"false_negatives": "ignore", "refresh_every": 0, "sampler": plain_sampler})
     rows.append(Row(f"{model}, uniform negatives", f"{model}-uniform", bare))
     if sampler.name != "uniform":
         plain_sampler = sampler.model_copy(update={"multi_view": False})
@@ -138,7 +140,7 @@ def _run(
     upstream = Upstream(out, data, config, device=device, progress=progress)
     judging = any(row.settings.false_negatives != "ignore" for row in rows)
     trees = calibration = judged = None
-    if judging or any(row.settings.sampler.multi_view for row in rows):
+    if judging or any(needs_codes(row.settings.sampler) for row in rows):
         trees = upstream.trees(config.trees)
     if judging:
         calibration = upstream.calibration(config.trees, config.judge)
@@ -152,6 +154,7 @@ def _run(
             row.settings,
             trees=trees,
             judged=judged,
+            calibration=calibration,
             selection=row.selection,
             facts=facts,
             device=device,

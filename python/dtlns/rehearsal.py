@@ -14,7 +14,7 @@ from dtlns.models.base import EmbeddingModel
 from dtlns.models.registry import build_model
 from dtlns.models.tuning import grid
 from dtlns.plugins import load_plugin
-from dtlns.samplers.registry import build_sampler
+from dtlns.samplers.registry import build_sampler, needs_codes
 from dtlns.training.settings import TrainConfig
 
 
@@ -40,7 +40,7 @@ def rehearse(
         raise ConfigError("pretraining sees no validation to tune on", allowed="pretrain.tune = false")
     for settings, trees in ((pretrain, TreesConfig()), *trained):
         rehearse_training(settings, trees.views, trees.branching)
-    if pretrain.sampler.multi_view or pretrain.false_negatives != "ignore":
+    if needs_codes(pretrain.sampler) or pretrain.false_negatives != "ignore":
         raise ConfigError(
             "pretraining cannot use trees or false negatives, which are made from it",
             allowed="pretrain.sampler.multi_view = false and pretrain.false_negatives = 'ignore'",
@@ -63,7 +63,7 @@ def rehearse_training(settings: TrainConfig, views: Iterable[str], branching: in
         grid(settings.model)
     if isinstance(build_model(settings.model, toy, seed=settings.seed), EmbeddingModel):
         codes = PathCodes.from_paths([[0], [1], [0], [1]], branching=branching)
-        build_sampler(settings, toy, dict.fromkeys(views if settings.sampler.multi_view else (), codes))
+        build_sampler(settings, toy, dict.fromkeys(views if needs_codes(settings.sampler) else (), codes))
     elif settings.false_negatives != "ignore":
         raise ConfigError(
             f"train.model.name = {settings.model.name!r} cannot use false negatives",

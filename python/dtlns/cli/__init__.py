@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from typing import Any
@@ -42,6 +43,8 @@ class Pipeline(click.Group):
         """Import the command's module and return its command."""
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name != "train" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise click.UsageError(f"torchrun shares `dtlns train` among processes, not `dtlns {cmd_name}`")
         module = importlib.import_module(f"dtlns.cli.{cmd_name.replace('-', '_')}")
         return module.command  # type: ignore[no-any-return]
 

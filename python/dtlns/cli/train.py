@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -18,12 +19,15 @@ from dtlns.models.base import EmbeddingModel
 from dtlns.models.tuning import options_text
 from dtlns.plugins import load_plugin
 from dtlns.recipe import Recipe, read_recipe
+from dtlns.stages.calibration import KIND as CALIBRATION
 from dtlns.stages.judging import KIND as JUDGED
 from dtlns.stages.training import write_model
 from dtlns.stages.trees import KIND as TREES
+from dtlns.training.parallel import is_first
 from dtlns.training.progress import stderr_progress
 from dtlns.training.result import TrainedModel
 from dtlns.training.settings import SamplerConfig, TrainConfig
+from dtlns.training.tensorboard import both, tensorboard_progress
 
 DEFAULTS = TrainConfig(sampler=SamplerConfig(name="mixgcf"))
 # what a model without epochs is told
@@ -72,6 +76,14 @@ _FITTED = {
 @click.option(
     "--scale", type=float, default=8.0, show_default=True, help="Weight = min(1, scale · p_hidden)."
 )
+@click.option("--calibration", type=options.FOLDER, help="From `dtlns calibrate`; for --refresh-every.")
+@click.option(
+    "--refresh-every",
+    type=int,
+    default=DEFAULTS.refresh_every,
+    show_default=True,
+    help="Epochs after which false negatives are found anew; 0 keeps the given ones.",
+)
 @loop_options(DEFAULTS)
 @click.option(
     "--validate-every", type=int, default=DEFAULTS.validate_every, show_default=True, help="Epochs."
@@ -82,6 +94,17 @@ _FITTED = {
     default=DEFAULTS.patience,
     show_default=True,
     help="Validations without a better value after which to stop.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    default=DEFAULTS.precision,
+    show_default=True,
+    help="Of scores and losses; parameters are float32.",
+)
+@click.option("--compile", is_flag=True, help="Compile the step with torch.compile.")
+@click.option(
+    "--tensorboard", type=click.Path(path_type=Path, file_okay=False), help="Folder for TensorBoard."
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
 @options.device
@@ -95,6 +118,8 @@ def command(
     sampler_options: tuple[str, ...],
     view_weights: tuple[str, ...],
     judged: Path | None,
+    calibration: Path | None,
+    tensorboard: Path | None,
     use: str | None,
     top: int,
     scale: float,
@@ -131,21 +156,27 @@ def command(
             hint="say what they do with --use",
         )
     which = {name: value for name, value in (("top", top), ("scale", scale)) if _given(name)}
-    artifact = write_model(
-        out,
-        load_dataset(dataset),
-        settings,
-        trees=None if trees is None else open_artifact(trees, TREES),
-        judged=None if judged is None else open_artifact(judged, JUDGED),
-        selection=checked(SelectionConfig, recipe.selection.model_dump() | which, "command line"),
-        metric=recipe.metric,
-        facts=options.where(dataset, out),
-        device=device,
-        if_exists=options.if_exists(force),
-        resume=resume,
-        progress=stderr_progress(),
-    )
-    click.echo(f"{out}: {_outcome(TrainedModel.load(artifact.path))}")
+    listeners = [stderr_progress(), *([] if tensorboard is None else [tensorboard_progress(tensorboard)])]
+    with TemporaryDirectory() as scratch:
+        # of the processes of torchrun, the first one writes; what the others have is the same
+        place = out if is_first() else Path(scratch) / "model"
+        artifact = write_model(
+            place,
+            load_dataset(dataset),
+            settings,
+            trees=None if trees is None else open_artifact(trees, TREES),
+            judged=None if judged is None else open_artifact(judged, JUDGED),
+            calibration=None if calibration is None else open_artifact(calibration, CALIBRATION),
+            selection=checked(SelectionConfig, recipe.selection.model_dump() | which, "command line"),
+            metric=recipe.metric,
+            facts=options.where(dataset, place),
+            device=device,
+            if_exists=options.if_exists(force),
+            resume=resume,
+            progress=both(*listeners),
+        )
+    if is_first():
+        click.echo(f"{out}: {_outcome(TrainedModel.load(artifact.path))}")
 
 
 def _given(name: str) -> bool:

@@ -39,6 +39,7 @@ _ELSEWHERE = {  # shared settings that each row or seed replaces
     "train.sampler.multi_view": "say it in [[rows]]",
     "train.sampler.view_weights": "say it in [[rows]]",
     "train.tune": "models without epochs are tuned, others cannot be",
+    "train.refresh_every": "false negatives are found once for all rows",
     "train.seed": "say it in seeds",
     "pretrain.seed": "say it in seeds",
     "trees.seed": "say it in seeds",

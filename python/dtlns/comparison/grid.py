@@ -12,6 +12,7 @@ from dtlns.config import SelectionConfig, TreesConfig
 from dtlns.errors import ConfigError
 from dtlns.models.base import EmbeddingModel
 from dtlns.plugins import load_plugin
+from dtlns.samplers.registry import needs_codes
 from dtlns.stages.judging import CONTROLS
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig, Use
 
@@ -126,20 +127,21 @@ def _row(
     multi_view = multi_view and control != "no-multi-view"
     judged = false_negatives != "ignore"
     by = (control if control in CONTROLS else judge) if judged else None
+    base = config.train
+    host = base.model.model_copy(update={"name": model} | _own_options(base.model, model))
+    drawn = base.sampler.model_copy(
+        update={"name": sampler, "multi_view": multi_view} | _own_options(base.sampler, sampler)
+    )
     trees = None
-    if multi_view or (judged and by not in CONTROLS):
+    if needs_codes(drawn) or (judged and by not in CONTROLS):
         trees = config.trees.model_copy(update={"seed": 0})
         if control in _CODES:
             trees = trees.model_copy(update={"codes": _CODES[control]})
         if control in _ONE_VIEW:
             trees = trees.model_copy(update={"views": _ONE_VIEW[control]})
             view_weights = {name: view_weights[name] for name in trees.views if name in view_weights}
-    base = config.train
-    chosen = {"name": sampler, "multi_view": multi_view}
     if multi_view:
-        chosen["view_weights"] = view_weights
-    host = base.model.model_copy(update={"name": model} | _own_options(base.model, model))
-    drawn = base.sampler.model_copy(update=chosen | _own_options(base.sampler, sampler))
+        drawn = drawn.model_copy(update={"view_weights": view_weights})
     settings = base.model_copy(
         update={"model": host, "sampler": drawn, "false_negatives": false_negatives, "seed": 0, "tune": False}
     )

@@ -32,7 +32,9 @@ class Selector:
         ('recall', 20)
     """
 
-    def __init__(self, train: TrainView, valid: ValidView, metric: str = "recall@20", *, device: str = "cpu") -> None:
+    def __init__(
+        self, train: TrainView, valid: ValidView, metric: str = "recall@20", *, device: str = "cpu"
+    ) -> None:
         self._train = train
         self._valid = valid
         self._metric, self._k = self.parse(metric)

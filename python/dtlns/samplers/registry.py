@@ -26,7 +26,7 @@ def build_sampler(settings: TrainConfig, train: TrainView, codes: Mapping[str, P
     """
     config = settings.sampler
     kind = sampler_class(config)
-    if kind.uses_codes and not codes:
+    if needs_codes(config) and not codes:
         raise ConfigError(
             f"sampler {config.name!r} needs path codes", hint="give --trees, made by `dtlns build-trees`"
         )
@@ -55,3 +55,8 @@ def sampler_class(config: SamplerConfig) -> type[Sampler]:
             hint="set multi_view = false in the sampler's settings",
         )
     return kind
+
+
+def needs_codes(config: SamplerConfig) -> bool:
+    """Tell whether a sampler needs path codes: for multi-view terms, or always."""
+    return config.multi_view or sampler_class(config).uses_codes

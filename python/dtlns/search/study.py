@@ -7,16 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dtlns.config import SelectionConfig
 from dtlns.data.views import TrainView
 from dtlns.errors import InputError, TrainingError
-from dtlns.false_negatives import FalseNegatives
 from dtlns.recipe import Recipe
-from dtlns.search.checks import check_search
+from dtlns.samplers.registry import needs_codes
+from dtlns.search.checks import JudgedLike, check_search
 from dtlns.search.parsing import parse_space
 from dtlns.search.record import Proposal, Record, open_record
 from dtlns.search.space import Axis, Scalar, at_point, describe
@@ -24,7 +23,6 @@ from dtlns.search.trials import SearchResult, State, Trial
 from dtlns.training.device import resolve_device
 from dtlns.training.identity import run_identity
 from dtlns.training.progress import Progress
-from dtlns.training.settings import Use
 from dtlns.training.trainer import train as fit
 from dtlns.trees import PathCodes
 
@@ -33,19 +31,6 @@ if TYPE_CHECKING:
 
 _PATIENCE = 3  # validations of a trial before it may be pruned: small learning rates begin slowly
 _Run = Callable[[Recipe, Callable[[Progress], None]], float]
-
-
-class JudgedLike(Protocol):
-    """Judged candidates, from which false negatives are made as a trial wants them."""
-
-    @property
-    def digest(self) -> str:
-        """What they are, so that a search is not gone on with other ones."""
-        ...
-
-    def __call__(self, use: Use, selection: SelectionConfig) -> FalseNegatives:
-        """Select false negatives."""
-        ...
 
 
 class _PrunedError(Exception):
@@ -83,10 +68,10 @@ def tune(
         selector: Rates scorers by validation; all that a search learns of held-out pairs.
         base: What all trials share.
         space: Places in the recipe, each with a list of values or a range; see `parse_space`.
-        codes: Path codes by view name, for multi-view samplers.
+        codes: Path codes by view name, for the samplers that need them.
         judged: Judged candidates, where false negatives are used.
         trials: Trials that shall have ended, those of earlier calls with the same folder included.
-        timeout: Seconds after which no new trial begins.
+        timeout: Seconds after which no new trial begins, but for the very first.
         seed: Of the proposals; that of training is `base.train.seed`.
         pruning: Stop a trial whose best validation value is below the median of the complete trials at the
             same epoch (Optuna's `MedianPruner`), when five are complete and after three validations.
@@ -121,7 +106,7 @@ def tune(
     if trials < 1:
         raise InputError(f"trials is {trials}", allowed="1 or more")
     axes = parse_space(space, source)
-    check_search(base, axes, codes or {}, judged is not None, source)
+    check_search(base, axes, codes or {}, judged, source)
     where = device if isinstance(device, torch.device) else resolve_device(device)
     identity = run_identity(train, base.train, codes or {}, None, where, selector)
     identity["train"] = identity.pop("settings")
@@ -129,14 +114,15 @@ def tune(
     identity |= {"seed": seed, "pruning": pruning, "judged": None if judged is None else judged.digest}
 
     def run(recipe: Recipe, tell: Callable[[Progress], None]) -> float:
-        use = recipe.train.false_negatives
-        found = None if use == "ignore" or judged is None else judged(use, recipe.selection)
+        settings, chosen = recipe.train, (recipe.train.false_negatives, recipe.selection)
+        using = judged if settings.false_negatives != "ignore" else None
         model = fit(
             train,
-            recipe.train,
+            settings,
             selector=selector,
-            codes=codes if recipe.train.sampler.multi_view else None,
-            false_negatives=found,
+            codes=codes if needs_codes(settings.sampler) else None,
+            false_negatives=None if using is None else using.select(*chosen),
+            refresh=using.refresher(*chosen) if using is not None and settings.refresh_every else None,
             device=where,
             progress=tell,
         )
@@ -149,7 +135,7 @@ def tune(
     with open_record(folder, identity, axes, seed, prune_from) as record:
         started = time.monotonic()
         while len(record.trials) < trials and record.points < points:
-            if timeout is not None and time.monotonic() - started >= timeout:
+            if record.trials and timeout is not None and time.monotonic() - started >= timeout:
                 break
             _try(record.propose(all_points=points <= trials), record, recipe, run, progress)
             if ended is not None:

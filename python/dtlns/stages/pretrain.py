@@ -14,6 +14,7 @@ from dtlns.artifacts import Artifact, IfExists, Spec, make_artifact
 from dtlns.data.views import TrainView
 from dtlns.errors import ConfigError
 from dtlns.models.embedding import EmbeddingScorer
+from dtlns.samplers.registry import needs_codes
 from dtlns.training.progress import Progress
 from dtlns.training.settings import TrainConfig
 from dtlns.training.trainer import train as fit
@@ -42,7 +43,7 @@ def pretrain(
     Raises:
         ConfigError: The settings need trees or false negatives, which do not exist yet at this stage.
     """
-    if settings.sampler.multi_view or settings.false_negatives != "ignore":
+    if needs_codes(settings.sampler) or settings.false_negatives != "ignore":
         raise ConfigError(
             "pretraining cannot use trees or false negatives, which are made from it",
             allowed="multi_view = false and false_negatives = 'ignore'",

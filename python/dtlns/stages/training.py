@@ -13,7 +13,8 @@ from dtlns.config import SelectionConfig
 from dtlns.data.dataset import Dataset
 from dtlns.errors import ArtifactError, ConfigError
 from dtlns.evaluation.selector import Selector
-from dtlns.stages.judging import select_false_negatives
+from dtlns.samplers.registry import needs_codes
+from dtlns.stages.judging import refresher, select_false_negatives
 from dtlns.stages.trees import load_codes
 from dtlns.training.checkpoint import CHECKPOINT
 from dtlns.training.progress import Progress
@@ -30,6 +31,7 @@ def write_model(
     *,
     trees: Artifact | None = None,
     judged: Artifact | None = None,
+    calibration: Artifact | None = None,
     selection: SelectionConfig | None = None,
     metric: str = "recall@20",
     facts: Mapping[str, Any] | None = None,
@@ -44,8 +46,9 @@ def write_model(
         out: Where. While training runs, a checkpoint is in `OUT.checkpoint` beside it.
         data: The data set; a validation split chooses the epoch, without one exactly `epochs` are run.
         settings: Model, sampler and loop.
-        trees: Needed for multi-view negatives.
+        trees: Needed for multi-view negatives, by samplers that use codes, and for a refresh.
         judged: Needed for every use of false negatives but `ignore`.
+        calibration: Needed where false negatives are found anew, each `settings.refresh_every` epochs.
         selection: Which judged candidates count, and how much.
         metric: What validation measures to choose.
         facts: For `run.json`; where the judged candidates are is added.
@@ -63,8 +66,16 @@ def write_model(
     """
     train = data.train
     use = settings.false_negatives
-    if settings.sampler.multi_view and trees is None:
-        raise ConfigError("multi-view negatives need trees", hint="give --trees, made by `dtlns build-trees`")
+    coded, refreshed = needs_codes(settings.sampler), settings.refresh_every > 0
+    if coded and trees is None:
+        what = "multi-view negatives" if settings.sampler.multi_view else f"sampler {settings.sampler.name!r}"
+        raise ConfigError(f"{what} need trees", hint="give --trees, made by `dtlns build-trees`")
+    if refreshed and (use == "ignore" or trees is None or calibration is None):
+        raise ConfigError(
+            f"false negatives cannot be found anew each {settings.refresh_every} epochs",
+            allowed="with judged false negatives, and the trees and the calibration that judged them",
+            hint="give --false-negatives, --trees and --calibration",
+        )
     if use != "ignore" and judged is None:
         raise ConfigError(
             f"false negatives shall be used as {use!r}, but none were given",
@@ -74,7 +85,7 @@ def write_model(
     config: dict[str, Any] = settings.model_dump(mode="json")
     remembered = dict(facts or {})
     inputs = {}
-    if trees is not None and settings.sampler.multi_view:
+    if trees is not None and (coded or refreshed):
         trees.check_train(train.digest)
         inputs["trees"] = trees.digest
         config["external_views"] = trees.config["external_views"]
@@ -83,7 +94,10 @@ def write_model(
         inputs["judged"] = judged.digest
         config["selection"] = selection.model_dump(mode="json")
         remembered["judged"] = os.path.relpath(judged.path.resolve(), out.resolve())
-    selector = None if data.valid is None else Selector(train, data.valid, metric)
+    if calibration is not None and refreshed:
+        calibration.check_train(train.digest)
+        inputs["calibration"] = calibration.digest
+    selector = None if data.valid is None else Selector(train, data.valid, metric, device=device)
     if selector is not None:
         inputs["selector"] = selector.digest
     config["selected_by"] = None if selector is None else selector.name
@@ -97,15 +111,18 @@ def write_model(
             )
 
     def body(folder: Path) -> None:
-        false_negatives = None
+        false_negatives = refresh = None
         if "judged" in inputs and judged is not None:
             false_negatives = select_false_negatives(judged, train.n_users, train.n_items, use, selection)
+            if "calibration" in inputs and calibration is not None and trees is not None:
+                refresh = refresher(judged, trees, calibration, train, use, selection)
         model = fit(
             train,
             settings,
             selector=selector,
-            codes=load_codes(trees) if "trees" in inputs and trees is not None else None,
+            codes=load_codes(trees) if coded and trees is not None else None,
             false_negatives=false_negatives,
+            refresh=refresh,
             device=device,
             checkpoint_dir=checkpoint,
             resume=resume,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 import warnings
 from collections.abc import Callable
@@ -128,7 +129,7 @@ class Loop:
         if settings.compile:
             self.step.compile()
         if processes.size > 1:
-            self.step = DistributedDataParallel(self.step, broadcast_buffers=False)
+            self.step = _shared(self.step, device)
 
     def keep_at(self, folder: Path, identity: dict[str, Any], *, resume: bool) -> None:
         """Write checkpoints to a folder, and go on from the one that is there or remove it."""
@@ -315,6 +316,16 @@ class Loop:
             pairs_per_second=len(self.batches.pairs) / seconds,
             seconds_left=0.0 if state.finished else seconds * (settings.epochs - state.epoch),
         )
+
+
+def _shared(step: nn.Module, device: torch.device) -> nn.Module:
+    """Average gradients over the processes; all of them begin with the same tables and buffers."""
+    names = inspect.signature(DistributedDataParallel).parameters
+    still = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
+    told: dict[str, Any] = {still: False, "init_sync": False}
+    if device.type == "cuda":
+        told["device_ids"] = [device]
+    return DistributedDataParallel(step, **told)
 
 
 def _false_negative_tensors(found: FalseNegatives) -> dict[str, Tensor]:

@@ -68,6 +68,11 @@ def launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def is_first() -> bool:
+    """Tell whether this process is the one that writes: alone, or the first that `torchrun` started."""
+    return not launched() or os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def processes(device: torch.device) -> Iterator[Processes]:
     """Join the other processes of `torchrun`, if there are any: nccl on GPUs, gloo on CPUs.
