@@ -1,7 +1,8 @@
 """A model's best items for its users, as a table with the source's own ids.
 
 The lists are those that `evaluation.protocol.evaluate` measures: the same scores, the same masked items, and
-among equal scores the same order, the lower item index first.
+among equal scores the same order, the lower item index first. The last digit of a score may depend on how
+many users are scored together, as matrix products round differently in other shapes.
 """
 
 from __future__ import annotations
@@ -211,17 +212,13 @@ def _rank(
     device: torch.device,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the best of the kept items by their place there, [B, k], -1 where none is left; their scores."""
-    # BLAS multiplies a single row in another way, which may round differently: a user's list would
-    # depend on whether it was asked for alone
-    scored = np.repeat(users, 2) if len(users) == 1 else users
     if device.type == "cpu":
-        scores = scorer.score(scored)[: len(users)]
+        scores = scorer.score(users)
         return top_k(scores if kept is None else np.take(scores, kept, axis=1), k, mask=seen, users=users)
     if isinstance(scorer, TensorScorer):
-        there = scorer.score_tensor(torch.from_numpy(scored).to(device))
+        there = scorer.score_tensor(torch.from_numpy(users).to(device))
     else:
-        there = torch.from_numpy(scorer.score(scored)).to(device)
-    there = there[: len(users)]
+        there = torch.from_numpy(scorer.score(users)).to(device)
     if kept is not None:
         there = there[:, torch.from_numpy(kept).to(device)]
     items = top_k_tensor(there, k, mask=seen, users=users)
