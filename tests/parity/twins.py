@@ -48,6 +48,16 @@ class Stream:
                     return high
             attempt += 1
 
+    def below_wide(self, row: int, draw: int, bound: int) -> int:
+        attempt = 0
+        while True:
+            a, b, c, d = self.block(row, draw, attempt)
+            for word in (b << 32 | a, d << 32 | c):
+                high, low = divmod(word * bound, 2**64)
+                if low >= 2**64 % bound:
+                    return high
+            attempt += 1
+
 
 class Sequence:
     """One row of a stream, read in order."""
@@ -108,10 +118,29 @@ def top_k(scores: np.ndarray, k: int, masked: set[int]) -> tuple[list[int], list
     return ids + [-1] * (k - len(ids)), best + [-np.inf] * (k - len(best))
 
 
-def draws(allowed: list[int], rows: list[int], n: int, seed: int, epoch: int) -> list[list[int]]:
-    """Negatives of one user: the item at a uniform rank among those allowed."""
-    stream = Stream(seed, purpose=1, epoch=epoch)
+def draws(
+    allowed: list[int], rows: list[int], n: int, seed: int, epoch: int, purpose: int = 1
+) -> list[list[int]]:
+    """Negatives of one user: the item at a uniform rank among those allowed, in their order."""
+    stream = Stream(seed, purpose, epoch)
     return [[allowed[stream.below(row, draw, len(allowed))] for draw in range(n)] for row in rows]
+
+
+def weighted_draws(
+    allowed: list[int], weights: list[int], rows: list[int], n: int, seed: int, epoch: int, purpose: int
+) -> list[list[int]]:
+    """Negatives of one user: each allowed item owns as many points as its weight, in their order."""
+    stream = Stream(seed, purpose, epoch)
+
+    def owner(point: int) -> int:
+        for item in allowed:
+            point -= weights[item]
+            if point < 0:
+                return item
+        raise AssertionError("a point beyond the mass")
+
+    mass = sum(weights[item] for item in allowed)
+    return [[owner(stream.below_wide(row, draw, mass)) for draw in range(n)] for row in rows]
 
 
 # ---- balanced k-means and the tree ---------------------------------------------------------------------

@@ -149,15 +149,8 @@ impl Ordered {
             let spans: Vec<_> = spans(forbidden, ranges.of(position)).collect();
             let row = batch.rows[position] as u64;
             for (draw, out) in out.iter_mut().enumerate() {
-                let mut left = stream.below(row, draw as u32, sizes[position] as u32);
-                for &(first, size) in &spans {
-                    if left < size {
-                        let found = item_of_rank(forbidden, first + left);
-                        *out = i64::from(self.order[found as usize]);
-                        break;
-                    }
-                    left -= size;
-                }
+                let rank = stream.below(row, draw as u32, sizes[position] as u32);
+                *out = i64::from(self.order[position_of_rank(forbidden, &spans, rank) as usize]);
             }
         })?;
         Ok(out)
@@ -173,8 +166,23 @@ fn spans<'a>(
     ranges.map(move |(low, high)| (rank(low), rank(high) - rank(low)))
 }
 
+/// The allowed position that has `rank` allowed ones before it within the ranges.
+#[inline]
+fn position_of_rank(forbidden: &[u32], spans: &[(u32, u32)], mut rank: u32) -> u32 {
+    for &(before, size) in spans {
+        if rank < size {
+            return item_of_rank(forbidden, before + rank);
+        }
+        rank -= size;
+    }
+    unreachable!("a rank is below the sum of all sizes")
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::collection::btree_set;
+    use proptest::prelude::*;
+
     use super::*;
     use crate::csr::Csr;
 
@@ -204,6 +212,25 @@ mod tests {
         assert!(drawn[..60].iter().all(|&item| item == 4));
         let seen: std::collections::BTreeSet<_> = drawn[60..].iter().copied().collect();
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn ranks_and_allowed_positions_are_one_to_one(
+            forbidden in btree_set(0u32..20, 0..20),
+            ends in btree_set(0u32..21, 4),
+        ) {
+            let forbidden: Vec<u32> = forbidden.into_iter().collect();
+            let ends: Vec<u32> = ends.into_iter().collect();
+            let ranges = [(ends[2], ends[3]), (ends[0], ends[1])];
+            let spans: Vec<_> = spans(&forbidden, ranges.into_iter()).collect();
+            let total = spans.iter().map(|(_, size)| size).sum();
+            let found: Vec<u32> =
+                (0..total).map(|rank| position_of_rank(&forbidden, &spans, rank)).collect();
+            let allowed = |position: &u32| !forbidden.contains(position);
+            let expected = ranges.into_iter().flat_map(|(low, high)| low..high).filter(allowed);
+            prop_assert_eq!(found, expected.collect::<Vec<_>>());
+        }
     }
 
     #[test]

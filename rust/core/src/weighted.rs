@@ -111,8 +111,32 @@ impl Weighted {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::{btree_set, vec};
+    use proptest::prelude::*;
+
     use super::*;
     use crate::csr::Csr;
+
+    proptest! {
+        #[test]
+        fn an_item_covers_as_many_points_as_its_weight(
+            forbidden in btree_set(0u32..12, 0..12),
+            weights in vec(prop_oneof![Just(1u32), 1u32..6], 12..14),
+        ) {
+            let indices: Vec<u32> = forbidden.into_iter().collect();
+            let indptr = [0, indices.len() as i64];
+            let train = Csr::new("train", &indptr, &indices, weights.len()).unwrap();
+            let pool = Arc::new(Pool::new(train, None).unwrap());
+            let weighted = Weighted::new(pool, &weights).unwrap();
+            let found: Vec<u32> =
+                (0..weighted.mass[0]).map(|point| weighted.item_at(0, point)).collect();
+            let expected = (0u32..)
+                .zip(&weights)
+                .filter(|(item, _)| !indices.contains(item))
+                .flat_map(|(item, &weight)| std::iter::repeat_n(item, weight as usize));
+            prop_assert_eq!(found, expected.collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn every_point_of_the_mass_has_its_item() {

@@ -209,6 +209,51 @@ fn any_number_of_threads_gives_the_same_tree() {
 }
 
 #[test]
+fn any_number_of_threads_gives_the_same_draws() {
+    let rows: Vec<_> = (0..50u32)
+        .map(|user| (0..user).map(|item| item * 3).collect())
+        .collect();
+    let (indptr, indices) = rows_to_csr(&rows);
+    let train = Csr::new("train", &indptr, &indices, 200).unwrap();
+    let pool = Arc::new(Pool::new(train, None).unwrap());
+    let weighted = Weighted::new(Arc::clone(&pool), &(1..=200).collect::<Vec<_>>()).unwrap();
+    let order: Vec<u32> = (0..200).rev().collect();
+    let ordered = Ordered::new(Arc::clone(&pool), &order).unwrap();
+    let numbers: Vec<i64> = (0..5_000).collect();
+    let users: Vec<i64> = numbers.iter().map(|row| row % 50).collect();
+    let batch = Batch {
+        users: &users,
+        rows: &numbers,
+        n: 3,
+    };
+    let ranges = Ranges {
+        low: &[3; 5_000],
+        high: &[90; 5_000],
+        per_row: 1,
+    };
+    let stream = Stream::new(4, 1, 0);
+    let with = |threads| {
+        let workers = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let never = Cancel::new();
+        workers.install(|| {
+            (
+                pool.draw(batch, stream, &never),
+                weighted.draw(batch, stream, &never),
+                ordered.draw(batch, ranges, stream, &never),
+                pool.allowed(&users, &numbers[..200], 200, true, &never),
+            )
+        })
+    };
+    let one = with(1);
+    assert!(one.0.is_ok() && one.1.is_ok() && one.2.is_ok() && one.3.is_ok());
+    assert_eq!(one, with(2));
+    assert_eq!(one, with(8));
+}
+
+#[test]
 fn a_raised_flag_stops_a_tree() {
     let data = vec![1.0f32; 100];
     let vectors = Vectors::new("vectors", &data, 100, 1).unwrap();
