@@ -1,4 +1,4 @@
-"""`dtlns train --option`, `--sampler-option` and `--tune`."""
+"""`dtlns train --option`, `--sampler-option`, `--loss` and `--tune`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dtlns.cli import main
+from dtlns.training.result import TrainedModel
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +56,23 @@ def test_options_reach_the_model_and_the_artefact(
     assert json.loads((tmp_path / "m" / "training.json").read_text())["options"] is None
 
 
+def test_a_loss_and_its_options_reach_the_model_and_the_artefact(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ["--model", "mf", "--sampler", "shared-uniform", "--negatives", 7, "--epochs", 2]
+    told += ["--loss", "softmax", "--loss-option", "temperature=0.2"]
+    status, _, err = call(capsys, "train", data, "-o", tmp_path / "m", *told)
+    assert status == 0, err
+    config = json.loads((tmp_path / "m" / "manifest.json").read_text())["config"]
+    assert config["loss"] == {"name": "softmax", "similarity": None, "options": {"temperature": 0.2}}
+    assert config["sampler"]["negatives"] == 7
+    lengths = np.linalg.norm(TrainedModel.load(tmp_path / "m").item_vectors, axis=1)
+    np.testing.assert_allclose(lengths, 1.0, rtol=1e-5)  # the softmax compares by the cosine
+    inner = call(capsys, "train", data, "-o", tmp_path / "i", *told, "--similarity", "inner")
+    assert inner[0] == 0, inner[2]
+    assert np.linalg.norm(TrainedModel.load(tmp_path / "i").item_vectors, axis=1).std() > 0.01
+
+
 def test_tuning_chooses_what_was_not_given(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,6 +105,10 @@ def test_tuning_chooses_what_was_not_given(
         (["--multi-view", "--lr", "0.1"], 2, "without epochs and cannot use --multi-view, --lr"),
         (["--model", "mf", "--tune"], 2, "model 'mf' cannot be tuned"),
         (["--model", "mf", "--sampler-option", "beta=1"], 2, "sampler 'mixgcf' has no option 'beta'"),
+        (["--loss", "softmax", "--similarity", "cosine"], 2, "cannot use --loss, --similarity"),
+        (["--model", "mf", "--loss", "hinge"], 2, "unknown loss 'hinge'\n  allowed: "),
+        (["--model", "mf", "--loss", "bsl", "--loss-option", "tau=1"], 2, "loss 'bsl' has no option 'tau'"),
+        (["--model", "mf", "--loss-option", "temperature=1"], 2, "loss 'bpr' has no option 'temperature'"),
     ],
 )
 def test_wrong_options_leave_nothing(

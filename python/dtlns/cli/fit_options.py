@@ -21,6 +21,7 @@ _LOOP = [
     ("--l2", "l2", float, "Weight of the L2 term."),
     ("--dimensions", "model.dimensions", int, "Embedding size."),
     ("--layers", "model.layers", int, "Propagation layers (LightGCN)."),
+    ("--negatives", "sampler.negatives", int, "Negatives K for each positive."),
     ("--n-candidates", "sampler.candidates", int, "Uniform candidates N of a score-based sampler."),
     ("--seed", "seed", int, "Seed."),
 ]
@@ -57,7 +58,7 @@ def settings_from(defaults: TrainConfig, options: dict[str, Any]) -> TrainConfig
 
 
 def named_values(flag: str, texts: Iterable[str]) -> dict[str, Any]:
-    """Read options of a model or a sampler, each written NAME=VALUE.
+    """Read options of a model, a sampler or a loss, each written NAME=VALUE.
 
     A value is written as in TOML; what is not TOML, such as a bare word, is text.
 

@@ -57,6 +57,16 @@ _FITTED = {
 @click.option(
     "--sampler-option", "sampler_options", multiple=True, metavar="NAME=VALUE", help="Option of the sampler."
 )
+@click.option("--loss", "loss__name", help="Loss.  [default: the model's own]")
+@click.option(
+    "--loss-option", "loss_options", multiple=True, metavar="NAME=VALUE", help="Option of the loss."
+)
+@click.option(
+    "--similarity",
+    "loss__similarity",
+    type=click.Choice(["inner", "cosine"]),
+    help="How vectors are compared, in training and in the result.  [default: the loss's own]",
+)
 @click.option("--multi-view", "sampler__multi_view", is_flag=True, help="Prefer negatives near the positive.")
 @click.option("--trees", type=options.FOLDER, help="From `dtlns build-trees`; needed for --multi-view.")
 @click.option(
@@ -116,6 +126,7 @@ def command(
     trees: Path | None,
     model_options: tuple[str, ...],
     sampler_options: tuple[str, ...],
+    loss_options: tuple[str, ...],
     view_weights: tuple[str, ...],
     judged: Path | None,
     calibration: Path | None,
@@ -140,6 +151,7 @@ def command(
     for part, flag, texts in (
         ("model", "--option", model_options),
         ("sampler", "--sampler-option", sampler_options),
+        ("loss", "--loss-option", loss_options),
     ):
         name, known = getattr(recipe.train, part).name, getattr(recipe.train, part).options
         kept = known if fit.get(f"{part}__name", name) == name else {}  # options belong to what they are of
