@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
+from dtlns.config import SelectionConfig
 from dtlns.errors import ConfigError, DtlnsError
+from dtlns.false_negatives import FalseNegatives
 from dtlns.models.base import EmbeddingModel
 from dtlns.plugins import load_plugin
 from dtlns.recipe import Recipe
 from dtlns.rehearsal import rehearse_training
+from dtlns.samplers.registry import needs_codes
 from dtlns.search.space import Space, at_point, corners
+from dtlns.training.settings import Use
 from dtlns.trees import PathCodes
+
+if TYPE_CHECKING:
+    from dtlns.training.loop import Refresh
+
+
+class JudgedLike(Protocol):
+    """Judged candidates, from which false negatives are made as a trial wants them."""
+
+    @property
+    def digest(self) -> str:
+        """What they are, so that a search is not gone on with other ones."""
+        ...
+
+    def select(self, use: Use, selection: SelectionConfig) -> FalseNegatives:
+        """Select false negatives."""
+        ...
+
+    def refresher(self, use: Use, selection: SelectionConfig) -> Refresh:
+        """Return what finds them anew, or raise a ConfigError where that cannot be done."""
+        ...
 
 
 def check_search(
-    base: Recipe, space: Space, codes: Mapping[str, PathCodes], judged: bool, source: str = "space"
+    base: Recipe,
+    space: Space,
+    codes: Mapping[str, PathCodes],
+    judged: JudgedLike | None,
+    source: str = "space",
 ) -> None:
     """Try the corners of a space on a toy, and refuse places that would change nothing.
 
@@ -22,7 +51,7 @@ def check_search(
         base: What all trials share.
         space: What they differ in.
         codes: Path codes by view name, empty where there are none.
-        judged: Whether there are judged false negatives.
+        judged: Judged candidates, or None.
         source: Where the settings come from, for messages.
 
     Raises:
@@ -78,18 +107,29 @@ def point_text(point: Mapping[str, object]) -> str:
     return ", ".join(parts)
 
 
-def _check_inputs(recipe: Recipe, codes: Mapping[str, PathCodes], judged: bool, source: str) -> None:
-    if recipe.train.sampler.multi_view and not codes:
+def _check_inputs(
+    recipe: Recipe, codes: Mapping[str, PathCodes], judged: JudgedLike | None, source: str
+) -> None:
+    sampler = recipe.train.sampler
+    if needs_codes(sampler) and not codes:
+        reason = "multi_view = true" if sampler.multi_view else f"name = {sampler.name!r}"
         raise ConfigError(
-            f"{source}: train.sampler.multi_view = true needs trees",
+            f"{source}: train.sampler.{reason} needs trees",
             hint='name a folder of `dtlns build-trees`: trees = "FOLDER"',
         )
     use = recipe.train.false_negatives
-    if use != "ignore" and not judged:
+    if use != "ignore" and judged is None:
         raise ConfigError(
             f"{source}: train.false_negatives = {use!r} needs judged candidates",
             hint='name a folder of `dtlns judge`: judged = "FOLDER"',
         )
+    if recipe.train.refresh_every > 0:
+        if use == "ignore" or judged is None:
+            raise ConfigError(
+                f"{source}: train.refresh_every = {recipe.train.refresh_every} without false negatives",
+                allowed="0, or false_negatives that are not ignored",
+            )
+        judged.refresher(use, recipe.selection)
 
 
 def _has_epochs(recipe: Recipe) -> bool:

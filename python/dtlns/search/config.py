@@ -18,8 +18,10 @@ class TuneConfig(Recipe):
     Attributes:
         data: A data set folder, or the name of a bundled one; relative to the TOML file.
         split: Used when the data set has no split yet.
-        trees: A folder of `dtlns build-trees`, for multi-view samplers; relative to the TOML file.
+        trees: A folder of `dtlns build-trees`, for samplers that need them; relative to the TOML file.
         judged: A folder of `dtlns judge`, for false negatives; relative to the TOML file.
+        calibration: The folder of `dtlns calibrate` that it was judged with, where they are found anew; the
+            same.
         trials: How many shall have ended.
         seed: Of the proposals; `train.seed` is that of every training.
         pruning: Stop trials that are worse than the median of the others.
@@ -30,6 +32,7 @@ class TuneConfig(Recipe):
     split: SplitConfig = SplitConfig()
     trees: str | None = None
     judged: str | None = None
+    calibration: str | None = None
     trials: int = Field(30, ge=1)
     seed: int = Field(0, ge=0)
     pruning: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ class Record:
     """All trials of a search.
 
     Args:
-        study: Where they are.
+        study: Where they are, and where the next ones happen.
+        kept: Where they are written to when they have ended, or None.
         space: Axes by place.
         seed: Of the proposals.
 
@@ -49,13 +50,13 @@ class Record:
         trials: Those that have ended, by number.
     """
 
-    def __init__(self, study: optuna.Study, space: Space, seed: int) -> None:
+    def __init__(self, study: optuna.Study, kept: optuna.Study | None, space: Space, seed: int) -> None:
         self._study = study
+        self._kept = kept
         self._space = space
         self._distributions = {place: _distribution(axis) for place, axis in space.items()}
         self._seed = seed
-        ended = [trial for trial in study.get_trials(deepcopy=False) if not _was_interrupted(trial)]
-        self.trials = [self._read(number, trial) for number, trial in enumerate(ended, start=1)]
+        self.trials = [self._read(trial) for trial in study.get_trials(deepcopy=False)]
         self._first = {self._key(trial.point): trial for trial in reversed(self.trials)}
 
     @property
@@ -85,9 +86,10 @@ class Record:
         """Write down how a trial ended."""
         for name in _NOTES:
             proposal.live.set_user_attr(name, getattr(trial, name))
-        self._study.tell(
-            proposal.live, trial.value if trial.state == "complete" else None, _STATES[trial.state]
-        )
+        value = trial.value if trial.state == "complete" else None
+        ended = self._study.tell(proposal.live, value, _STATES[trial.state])
+        if self._kept is not None:
+            self._kept.add_trial(ended)
         self.trials.append(trial)
         self._first.setdefault(self._key(trial.point), trial)
 
@@ -97,9 +99,9 @@ class Record:
             return None
         return optuna.importance.get_param_importances(self._study)
 
-    def _read(self, number: int, trial: FrozenTrial) -> Trial:
+    def _read(self, trial: FrozenTrial) -> Trial:
         return Trial(
-            number=number,
+            number=trial.number + 1,
             point={place: trial.params[place] for place in self._distributions},
             state=next(state for state, theirs in _STATES.items() if theirs == trial.state),
             curve=dict(sorted(trial.intermediate_values.items())),
@@ -158,7 +160,8 @@ def open_record(
 ) -> Iterator[Record]:
     """Open the record of a search, or begin one.
 
-    A trial that was running when its process was killed is marked and done again.
+    Trials happen in memory and are written when they have ended, each in one transaction. So one that was
+    running when its process was killed has never been, and is done again.
 
     Args:
         folder: Where `study.db` is; None keeps everything in memory.
@@ -171,52 +174,46 @@ def open_record(
         ConfigError: The file holds another search.
         ArtifactError: The file cannot be read.
     """
-    pruner = (
-        optuna.pruners.NopPruner()
-        if prune_from is None
-        else optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=prune_from)
-    )
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+    if prune_from is not None:
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=prune_from)
     verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # we tell ourselves
-    storage = None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # who called tells of trials
     try:
-        storage = None if folder is None else _storage(folder / STUDY)
-        study = optuna.create_study(
-            storage=storage, study_name="dtlns", direction="maximize", load_if_exists=True, pruner=pruner
-        )
-        _recognise(study, folder, identity)
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            study.tell(trial.number, state=TrialState.FAIL)
-        yield Record(study, space, seed)
+        study = optuna.create_study(direction="maximize", pruner=pruner)
+        with nullcontext() if folder is None else _kept(folder / STUDY) as kept:
+            if kept is not None and folder is not None:
+                _recognise(kept, folder, identity)
+                study.add_trials(kept.get_trials())
+            yield Record(study, kept, space, seed)
     finally:
         optuna.logging.set_verbosity(verbosity)
-        if storage is not None:
-            storage.remove_session()
-            storage.engine.dispose()
 
 
-def _storage(file: Path) -> optuna.storages.RDBStorage:
-    """SQLite, and not Optuna's journal file: a write that is cut by a kill or a power failure is rolled back
-    when the file is next opened, and the lock on it ends with the process. A cut line in the journal can
-    never be read again, and its lock file stays behind."""
+@contextmanager
+def _kept(file: Path) -> Iterator[optuna.Study]:
+    """Open a study in SQLite, and not in Optuna's journal file: what a kill or a power failure cuts short is
+    rolled back when the file is next opened, and the lock on it ends with the process. A line that is cut in
+    a journal can never be read again, and its lock stays behind."""
     try:
-        return optuna.storages.RDBStorage(
-            # not by an URL, in which some characters of a path mean something else
-            "sqlite://",
-            engine_kwargs={"creator": lambda: sqlite3.connect(file)},
-        )
+        # not by an URL, in which some characters of a path mean something else
+        connect = {"creator": lambda: sqlite3.connect(file)}
+        storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs=connect)
     except (DatabaseError, RuntimeError) as error:
         raise ArtifactError(
             f"{file} cannot be read ({error})", hint="choose another folder, or remove this one"
         ) from error
+    try:
+        yield optuna.create_study(
+            storage=storage, study_name="dtlns", direction="maximize", load_if_exists=True
+        )
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
-def _was_interrupted(trial: FrozenTrial) -> bool:
-    """A trial that failed by itself says why."""
-    return trial.state == TrialState.FAIL and trial.user_attrs.get("failure") is None
-
-
-def _recognise(study: optuna.Study, folder: Path | None, identity: Mapping[str, Any]) -> None:
+def _recognise(study: optuna.Study, folder: Path, identity: Mapping[str, Any]) -> None:
+    """Write down what a new search is, and refuse one that is something else."""
     ours = _flat(json.loads(json.dumps(identity)))
     theirs = study.user_attrs.get("identity")
     if theirs is None:

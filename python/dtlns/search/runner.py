@@ -21,27 +21,46 @@ from dtlns.search.config import TuneConfig
 from dtlns.search.report import best_toml, trials_csv
 from dtlns.search.study import tune
 from dtlns.search.trials import SearchResult
+from dtlns.stages.calibration import KIND as CALIBRATION
 from dtlns.stages.judging import KIND as JUDGED
-from dtlns.stages.judging import select_false_negatives
+from dtlns.stages.judging import refresher, select_false_negatives
 from dtlns.stages.trees import KIND as TREES
 from dtlns.stages.trees import load_codes
+from dtlns.training.loop import Refresh
 from dtlns.training.progress import Progress
 from dtlns.training.settings import Use
 
 BEST, TABLE = "best.toml", "trials.csv"
+_INPUTS = (  # key, kind of artefact, option of `dtlns train`
+    ("trees", TREES, "--trees"),
+    ("judged", JUDGED, "--false-negatives"),
+    ("calibration", CALIBRATION, "--calibration"),
+)
 
 
 @dataclass(frozen=True)
 class _Judged:
-    artifact: Artifact
+    """Judged candidates of a training view, with what is needed to judge again."""
+
+    judged: Artifact
     train: TrainView
+    trees: Artifact | None
+    calibration: Artifact | None
 
     @property
     def digest(self) -> str:
-        return self.artifact.digest
+        return self.judged.digest
 
-    def __call__(self, use: Use, selection: SelectionConfig) -> FalseNegatives:
-        return select_false_negatives(self.artifact, self.train.n_users, self.train.n_items, use, selection)
+    def select(self, use: Use, selection: SelectionConfig) -> FalseNegatives:
+        return select_false_negatives(self.judged, self.train.n_users, self.train.n_items, use, selection)
+
+    def refresher(self, use: Use, selection: SelectionConfig) -> Refresh:
+        if self.trees is None or self.calibration is None:
+            raise ConfigError(
+                "train.refresh_every needs trees and calibration",
+                hint="name those that judged the candidates",
+            )
+        return refresher(self.judged, self.trees, self.calibration, self.train, use, selection)
 
 
 def tune_in(
@@ -87,16 +106,16 @@ def tune_in(
         assert valid is not None  # prepare_data refuses a data set without
         words = ["dtlns", "train", os.path.relpath(data.path), "-o", "MODEL"]
         words += ["--config", os.path.relpath(out / BEST)]
-        codes = judged = None
-        if config.trees is not None:
-            trees = open_artifact(start / config.trees, TREES)
-            trees.check_train(train.digest)
-            codes = load_codes(trees)
-            words += ["--trees", os.path.relpath(trees.path)]
-        if config.judged is not None:
-            judged = _Judged(open_artifact(start / config.judged, JUDGED), train)
-            judged.artifact.check_train(train.digest)
-            words += ["--false-negatives", os.path.relpath(judged.artifact.path)]
+        found: dict[str, Artifact] = {}
+        for name, kind, option in _INPUTS:
+            folder = getattr(config, name)
+            if folder is not None:
+                found[name] = open_artifact(start / folder, kind)
+                found[name].check_train(train.digest)
+                words += [option, os.path.relpath(start / folder)]
+        judged = None
+        if "judged" in found:
+            judged = _Judged(found["judged"], train, found.get("trees"), found.get("calibration"))
         command = shlex.join(words)
 
         def leave(result: SearchResult) -> None:
@@ -114,7 +133,7 @@ def tune_in(
             Selector(train, valid, config.metric),
             Recipe(metric=config.metric, train=config.train, selection=config.selection),
             config.space,
-            codes=codes,
+            codes=load_codes(found["trees"]) if "trees" in found else None,
             judged=judged,
             trials=trials or config.trials,
             timeout=timeout,
