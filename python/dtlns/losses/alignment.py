@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -60,10 +62,16 @@ def uniformity(vectors: Tensor, weights: Tensor | None = None) -> Tensor:
         >>> float(uniformity(torch.tensor([[1.0, 0.0], [-3.0, 0.0]])))  # a squared distance of 4
         -8.0
     """
-    unit = _unit(vectors)
-    # || x - y ||² = 2 - 2 <x, y>
-    potentials = torch.exp(4 * (unit @ unit.T).float() - 4)
-    potentials = potentials - torch.diag(potentials.diagonal())
+    unit = _unit(vectors.float())
+    with torch.autocast(unit.device.type, enabled=False):
+        # || x - y ||² = 2 - 2 <x, y>; in place, since these W² numbers are what the loss costs
+        exponents = torch.addmm(unit.new_full((1, 1), -4.0), unit, unit.T, alpha=4.0)
+        potentials = exponents.fill_diagonal_(-math.inf).exp_()
+        return _log_mean(potentials, weights)
+
+
+def _log_mean(potentials: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the log of the weighted mean off the diagonal of float32 [W, W], which is 0 there."""
     counts = torch.ones_like(potentials[0]) if weights is None else weights
     pairs = counts @ (counts.sum() - counts)
     return torch.log((counts @ potentials @ counts + _TINY) / (pairs + _TINY))

@@ -60,6 +60,6 @@ def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
         >>> round(float(info_nce(rows, rows, 1.0)), 4)  # log(1 + 1 / e)
         0.3133
     """
-    cosines = functional.normalize(first, dim=1) @ functional.normalize(second, dim=1).T
+    logits = (functional.normalize(first, dim=1) / temperature) @ functional.normalize(second, dim=1).T
     own = torch.arange(len(first), device=first.device)
-    return functional.cross_entropy(cosines / temperature, own)
+    return functional.cross_entropy(logits, own)
