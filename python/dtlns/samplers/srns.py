@@ -107,10 +107,8 @@ class SRNS(DNS):
     def begin_epoch(self, context: EpochContext) -> None:
         """Keep the embeddings of now, and renew the memories."""
         users, items = (comparable(context.pooling(each), context.similarity) for each in context.layers)
-        if not len(self.user_history):
-            self.user_history, self.item_history = users.unsqueeze(0)[:0], items.unsqueeze(0)[:0]
-        self.user_history = torch.cat([self.user_history, users.unsqueeze(0)])[-WINDOW:]
-        self.item_history = torch.cat([self.item_history, items.unsqueeze(0)])[-WINDOW:]
+        self.user_history = _with(self.user_history, users)
+        self.item_history = _with(self.item_history, items)
         blocks = torch.split(torch.arange(len(users), device=users.device), _USERS)
         self.memory = torch.cat([self._renewed(block, context) for block in blocks])
         self.scores_history = torch.cat([self._past(block) for block in blocks])
@@ -160,6 +158,11 @@ class SRNS(DNS):
                 found = state_dict[prefix + name]
                 setattr(self, name, torch.empty_like(found, device=getattr(self, name).device))
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _with(history: Tensor, now: Tensor) -> Tensor:
+    """Add a table to the last ones: float32 [up to 5, R, D]."""
+    return torch.cat([history[1 - WINDOW :], now.unsqueeze(0)]) if len(history) else now.unsqueeze(0).clone()
 
 
 def _repeated(items: Tensor) -> Tensor:
