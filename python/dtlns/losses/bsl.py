@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from dtlns._border import real
 from dtlns.losses.base import Batch, Loss
-from dtlns.losses.options import positive_number
 from dtlns.losses.softmax import negative_logits
 
 
@@ -28,7 +28,7 @@ class BSL(Loss):
         positive_temperature: τ1, of the positives.
 
     Raises:
-        ConfigError: One is not a positive number.
+        InputError: One is not a positive number.
 
     Example:
         >>> BSL(temperature=0.1).positive_temperature
@@ -39,8 +39,8 @@ class BSL(Loss):
     option_names = ("temperature", "positive_temperature")
 
     def __init__(self, temperature: float = 0.15, positive_temperature: float = 0.15) -> None:
-        self.temperature = positive_number("temperature", temperature)
-        self.positive_temperature = positive_number("positive_temperature", positive_temperature)
+        self.temperature = real("temperature", temperature, 0.0, above=True)
+        self.positive_temperature = real("positive_temperature", positive_temperature, 0.0, above=True)
 
     def pair_losses(self, batch: Batch) -> Tensor:
         """Rate each pair by itself, as if it were its user's only one: float32 [B]; 0 without negatives."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dtlns._border import real
 from dtlns.losses.base import Batch, Loss
-from dtlns.losses.options import positive_number
 
 
 class SampledSoftmax(Loss):
@@ -27,7 +27,7 @@ class SampledSoftmax(Loss):
         temperature: τ.
 
     Raises:
-        ConfigError: It is not a positive number.
+        InputError: It is not a positive number.
 
     Example:
         >>> SampledSoftmax(temperature=0.2).temperature
@@ -38,7 +38,7 @@ class SampledSoftmax(Loss):
     option_names = ("temperature",)
 
     def __init__(self, temperature: float = 0.15) -> None:
-        self.temperature = positive_number("temperature", temperature)
+        self.temperature = real("temperature", temperature, 0.0, above=True)
 
     def pair_losses(self, batch: Batch) -> Tensor:
         """Rate each pair: float32 [B]; 0 where none of its negatives counts."""

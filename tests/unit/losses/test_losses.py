@@ -11,7 +11,7 @@ from loss_world import scored, with_scores
 from torch.nn import functional
 
 from dtlns.embeddings import Layers
-from dtlns.errors import ConfigError
+from dtlns.errors import ConfigError, InputError
 from dtlns.losses.bpr import BPR
 from dtlns.losses.bsl import BSL, sum_of_log_mean_exp
 from dtlns.losses.registry import build_loss
@@ -151,7 +151,7 @@ def test_means_by_user_stand_large_scores_and_weights_of_zero() -> None:
 @pytest.mark.parametrize("value", [0, -1.0, math.inf, math.nan, True, "warm"])
 @pytest.mark.parametrize("name", ["softmax", "bsl"])
 def test_temperatures_are_positive(name: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=r"temperature is .* · allowed: a number above 0"):
+    with pytest.raises(InputError, match=r"temperature is .* · allowed: a number above 0"):
         build_loss(LossConfig(name=name, options={"temperature": value}), "bpr")
 
 

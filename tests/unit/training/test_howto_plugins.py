@@ -30,7 +30,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     mine = [
         EntryPoint(name, value, group) for group, table in groups.items() for name, value in table.items()
     ]
-    assert len(mine) == 4
+    assert len(mine) == 5
     found = EntryPoints([*mine, *(entry for group in GROUPS for entry in entry_points(group=group))])
     monkeypatch.setattr("dtlns.plugins.entry_points", found.select)
     yield tmp_path
@@ -50,3 +50,4 @@ def test_the_example_can_be_configured(files: Path) -> None:
     config = load_run_config(files / "mine.toml")
     assert sampler_class(config.train.sampler).__name__ == "SoftDNS"
     assert config.train.model.options == {"dropout": 0.2}
+    assert config.train.loss.options == {"margin": 0.4}
