@@ -17,6 +17,7 @@ OUTPUT = click.Path(path_type=Path)
 data_option = click.option(
     "--data", type=options.FOLDER, help="The data set, when it is not where RUN was trained on it."
 )
+force_option = click.option("--force", is_flag=True, help="Replace files that are there.")
 
 
 @click.group("export")
@@ -30,7 +31,7 @@ def command() -> None:
     "-o", "--output", "out", type=OUTPUT, required=True, help=f"NAME with a suffix: {', '.join(VECTORS)}."
 )
 @data_option
-@options.force
+@force_option
 @options.as_json
 def vectors(run: Path, out: Path, data: Path | None, force: bool, as_json: bool) -> None:
     """Write the vectors of users and items of the model in RUN, with their own ids.
@@ -48,7 +49,7 @@ def vectors(run: Path, out: Path, data: Path | None, force: bool, as_json: bool)
     "-o", "--output", "out", type=OUTPUT, required=True, help=f"NAME with a suffix: {', '.join(INDEXES)}."
 )
 @data_option
-@options.force
+@force_option
 @options.as_json
 def index(run: Path, out: Path, data: Path | None, force: bool, as_json: bool) -> None:
     """Write an index of the items of the model in RUN, by inner product.

@@ -42,8 +42,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     type=click.Choice(list(SEEN)),
     default="train",
     show_default=True,
-    help="What a user has seen, which is left out: training interactions, those of validation or of all "
-    "splits too, or nothing.",
+    help="What is left out of a user's list: the training interactions, those of validation too, those of "
+    "all splits, or nothing.",
 )
 @click.option("--only-items", "only_file", type=FILE, help="Items that may be recommended, one id a line.")
 @click.option("--exclude-items", "exclude_file", type=FILE, help="Items that may not, one id a line.")
@@ -59,7 +59,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     show_default=True,
     help="Where to rank; auto takes a GPU when there is one.",
 )
-@options.force
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Report on the file of -o as JSON, for machines.")
 def command(
     run: Path,

@@ -165,7 +165,12 @@ def _users(data: Dataset, wanted: pl.Series) -> tuple[NDArray[np.int64], int]:
     if len(cold) == len(wanted):
         raise InputError(f"no user asked for has a training interaction: {shown_ids(cold)}")
     if len(cold):
-        log.warning("no list for %d users, who have no training interactions: %s", len(cold), shown_ids(cold))
+        log.warning(
+            "users without training interactions, %d of %d, get no list: %s",
+            len(cold),
+            len(wanted),
+            shown_ids(cold),
+        )
     return rows[counts[rows] > 0], len(cold)
 
 
