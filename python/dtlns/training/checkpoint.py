@@ -29,6 +29,7 @@ class LoopState:
         best_epoch: Epoch of the best validation, or None.
         best_value: Its value.
         strikes: Validations since then.
+        first_loss: The first batch's loss, against which divergence is seen.
         finished: Whether the loop is over.
         threads: Threads of PyTorch when the checkpoint was made.
         history: One record per epoch: epoch, loss, and the selector's number where there is one.
@@ -38,6 +39,7 @@ class LoopState:
     best_epoch: int | None = None
     best_value: float | None = None
     strikes: int = 0
+    first_loss: float | None = None
     finished: bool = False
     threads: int = 0
     history: list[dict[str, float]] = field(default_factory=list)

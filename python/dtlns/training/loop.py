@@ -31,7 +31,7 @@ from dtlns.training.result import TrainedModel
 from dtlns.training.settings import TrainConfig
 from dtlns.training.step import TrainStep
 
-_DIVERGED = 100.0  # times the first epoch's loss: no schedule or sampler comes near it
+_DIVERGED = 100.0  # times the first batch's loss: no schedule or sampler comes near it
 Refresh = Callable[[Scorer], FalseNegatives]
 
 
@@ -235,15 +235,15 @@ class Loop:
             raise TrainingError(
                 f"the loss is {losses[bad[0]]} {where.format(bad[0] + 1)}", hint="use a smaller learning rate"
             )
-        if self.state.history:
-            bound = _DIVERGED * (1.0 + abs(self.state.history[0]["loss"]))
-            high = np.flatnonzero(losses > bound)
-            if high.size:
-                raise TrainingError(
-                    f"the loss diverges: it is {losses[high[0]]:.4g} {where.format(high[0] + 1)}, "
-                    f"and was {self.state.history[0]['loss']:.4g} in the first epoch",
-                    hint="use a smaller learning rate",
-                )
+        if self.state.first_loss is None:
+            self.state.first_loss = float(losses[0])
+        high = np.flatnonzero(losses > _DIVERGED * (1.0 + abs(self.state.first_loss)))
+        if high.size:
+            raise TrainingError(
+                f"the loss diverges: it is {losses[high[0]]:.4g} {where.format(high[0] + 1)}, "
+                f"and was {self.state.first_loss:.4g} in the first of all",
+                hint="use a smaller learning rate",
+            )
 
     def _validate(self, record: dict[str, float]) -> float | None:
         """Ask the selector, and keep the embeddings if they are the best so far."""
