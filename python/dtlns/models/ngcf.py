@@ -32,7 +32,8 @@ class NGCF(EmbeddingModel):
     10 for the score. From the authors' code: the unit length, and message dropout as dropout of each layer's
     output, 0.1. Where the code departs from eq. 7 and 8, the equations are followed: it has biases, applies
     LeakyReLU to the two terms by themselves, and takes D^-1 (R + 1) in both. No node dropout, which the
-    authors leave off. All layers have D dimensions.
+    authors leave off. All layers have D dimensions. L2 is on the input embeddings of the batch, as for all
+    models here, where theirs is on the final ones.
 
     Args:
         train: The training interactions, which are the graph.

@@ -24,7 +24,7 @@ from dtlns.losses.alignment import uniformity
 from dtlns.losses.registry import build_loss
 from dtlns.models.directau import DirectAU
 from dtlns.models.lightgcn import LightGCN
-from dtlns.testing.checks import check_model
+from dtlns.testing.checks import check_loss, check_model
 from dtlns.training.settings import LossConfig, ModelConfig
 
 GAMMA = 0.8
@@ -92,6 +92,7 @@ def test_lightgcn_can_have_the_loss() -> None:
 
 def test_suite() -> None:
     check_model("directau")
+    check_loss("alignment-uniformity", options={"gamma": 0.5})
 
 
 def test_checkerboard_is_completed() -> None:
