@@ -1,10 +1,11 @@
-"""Weights of pairs reach every loss once, for any number of processes."""
+"""What the step makes of a loss: weights once, the same for any number of processes, and L2."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from loss_world import scored
 
 from dtlns.losses.registry import build_loss
 from dtlns.models.mf import MF
@@ -15,7 +16,7 @@ from dtlns.training.batches import Batches
 from dtlns.training.pairs import Pairs
 from dtlns.training.parallel import Processes
 from dtlns.training.settings import LossConfig, TrainConfig
-from dtlns.training.step import TrainStep
+from dtlns.training.step import TrainStep, half_squared_norms
 
 SETTINGS = TrainConfig(batch_size=40, seed=3)
 
@@ -52,3 +53,10 @@ def test_pairs_of_weight_zero_are_as_if_they_were_not_there(name: str) -> None:
     _, (users, _) = step_of(name, Processes(), 0.0)
     assert not users[::3].any()
     assert users[1::3].any()
+
+
+def test_l2_is_half_the_squared_norms_with_the_mean_over_negatives() -> None:
+    """By hand: each vector is (score, 0.5), users (1, 0)."""
+    batch = scored([2.0, 0.0], [[1.0, 3.0], [0.0, 1.0]])
+    expected = [(1.0 + 4.25 + (1.25 + 9.25) / 2) / 2, (1.0 + 0.25 + (0.25 + 1.25) / 2) / 2]
+    assert half_squared_norms(batch).tolist() == pytest.approx(expected)

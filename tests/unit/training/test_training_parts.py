@@ -1,4 +1,4 @@
-"""Losses, streams, settings, progress, devices, false negatives, plug-ins."""
+"""Streams, settings, progress, devices, false negatives, plug-ins."""
 
 from __future__ import annotations
 
@@ -17,29 +17,9 @@ from dtlns.errors import ConfigError, InputError
 from dtlns.false_negatives import FalseNegatives
 from dtlns.plugins import load_plugin, plugin_names
 from dtlns.training.device import resolve_device
-from dtlns.training.losses import bpr, half_squared_norm
 from dtlns.training.progress import Progress, stderr_progress
 from dtlns.training.settings import TrainConfig
 from dtlns.training.streams import derive, numpy_generator, torch_generator
-
-
-def test_bpr_by_hand() -> None:
-    positive, negative = torch.tensor([1.0, 0.0]), torch.tensor([[0.0, 2.0], [3.0, -1.0]])
-    terms = [[math.log1p(math.exp(d)) for d in row] for row in ([-1.0, 1.0], [3.0, -1.0])]
-    assert bpr(positive, negative).item() == pytest.approx(sum(map(sum, terms)) / 4, rel=1e-6)
-    weighted = bpr(positive, negative, torch.tensor([1.0, 0.25])).item()
-    assert weighted == pytest.approx((sum(terms[0]) + 0.25 * sum(terms[1])) / 4, rel=1e-6)
-
-
-def test_bpr_stands_large_differences() -> None:
-    assert bpr(torch.tensor([-500.0]), torch.tensor([[500.0]])).item() == pytest.approx(1000.0)
-    assert bpr(torch.tensor([500.0]), torch.tensor([[-500.0]])).item() == 0.0
-
-
-def test_half_squared_norm_averages_over_batch_and_negatives() -> None:
-    user = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
-    negative = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[2.0, 0.0], [0.0, 0.0]]])
-    assert half_squared_norm([user, negative]).item() == pytest.approx((25 / 2 + 6 / 4) / 2)
 
 
 def test_streams_are_told_apart_by_every_part_of_the_key() -> None:
