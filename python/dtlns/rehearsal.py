@@ -16,6 +16,7 @@ from dtlns.models.tuning import grid
 from dtlns.plugins import load_plugin
 from dtlns.samplers.registry import build_sampler, needs_codes
 from dtlns.training.settings import TrainConfig
+from dtlns.training.trainer import loss_for
 
 
 def rehearse(
@@ -48,7 +49,7 @@ def rehearse(
 
 
 def rehearse_training(settings: TrainConfig, views: Iterable[str], branching: int) -> None:
-    """Build one model, and its sampler, on a toy.
+    """Build one model, its loss and its sampler on a toy.
 
     Args:
         settings: What shall be trained.
@@ -61,7 +62,9 @@ def rehearse_training(settings: TrainConfig, views: Iterable[str], branching: in
     toy = TrainView.from_csr(sp.csr_array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]))
     if settings.tune:
         grid(settings.model)
-    if isinstance(build_model(settings.model, toy, seed=settings.seed), EmbeddingModel):
+    model = build_model(settings.model, toy, seed=settings.seed)
+    if isinstance(model, EmbeddingModel):
+        loss_for(model, settings)
         codes = PathCodes.from_paths([[0], [1], [0], [1]], branching=branching)
         build_sampler(settings, toy, dict.fromkeys(views if needs_codes(settings.sampler) else (), codes))
     elif settings.false_negatives != "ignore":

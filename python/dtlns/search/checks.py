@@ -62,9 +62,9 @@ def check_search(
     recipes = []
     for point in corners(space):
         recipe = at_point(base, point, source)
-        _check_inputs(recipe, codes, judged, source)
         branching = max((view.branching for view in codes.values()), default=2)
         try:
+            _check_inputs(recipe, codes, judged)
             rehearse_training(recipe.train, codes, branching)
         except DtlnsError as error:
             where = f" (at {point_text(point)})" if point else ""
@@ -107,26 +107,25 @@ def point_text(point: Mapping[str, object]) -> str:
     return ", ".join(parts)
 
 
-def _check_inputs(
-    recipe: Recipe, codes: Mapping[str, PathCodes], judged: JudgedLike | None, source: str
-) -> None:
+def _check_inputs(recipe: Recipe, codes: Mapping[str, PathCodes], judged: JudgedLike | None) -> None:
+    """Refuse settings that need what was not given."""
     sampler = recipe.train.sampler
     if needs_codes(sampler) and not codes:
         reason = "multi_view = true" if sampler.multi_view else f"name = {sampler.name!r}"
         raise ConfigError(
-            f"{source}: train.sampler.{reason} needs trees",
+            f"train.sampler.{reason} needs trees",
             hint='name a folder of `dtlns build-trees`: trees = "FOLDER"',
         )
     use = recipe.train.false_negatives
     if use != "ignore" and judged is None:
         raise ConfigError(
-            f"{source}: train.false_negatives = {use!r} needs judged candidates",
+            f"train.false_negatives = {use!r} needs judged candidates",
             hint='name a folder of `dtlns judge`: judged = "FOLDER"',
         )
     if recipe.train.refresh_every > 0:
         if use == "ignore" or judged is None:
             raise ConfigError(
-                f"{source}: train.refresh_every = {recipe.train.refresh_every} without false negatives",
+                f"train.refresh_every = {recipe.train.refresh_every} without false negatives",
                 allowed="0, or false_negatives that are not ignored",
             )
         judged.refresher(use, recipe.selection)

@@ -97,7 +97,7 @@ def train(
         )
     where = device if isinstance(device, torch.device) else resolve_device(device)
     codes = dict(codes or {})
-    loss = _loss(model, settings)
+    loss = loss_for(model, settings)
     with processes(where) as group, memory_named(settings):
         loop = Loop(
             model=model.to(where),
@@ -117,8 +117,16 @@ def train(
         return loop.run(progress)
 
 
-def _loss(model: EmbeddingModel, settings: TrainConfig) -> Loss | None:
-    """Return the loss that is asked for, or the model's own."""
+def loss_for(model: EmbeddingModel, settings: TrainConfig) -> Loss | None:
+    """Return the loss that is asked for, or None where the model brings its own.
+
+    Args:
+        model: What is trained.
+        settings: `loss` is read.
+
+    Raises:
+        ConfigError: No such loss, its options are wrong, or the model cannot be trained with another one.
+    """
     if model.default_loss is not None:
         return build_loss(settings.loss, model.default_loss)
     if settings.loss.name is not None:

@@ -275,7 +275,7 @@ def test_real_training_is_pruned_and_fails_cleanly() -> None:
         )
     )  # fmt: skip
     space = {"train.learning_rate": {"low": 1e-5, "high": 1e37, "log": True}, "train.l2": [0.0, 1e-3]}
-    result = tune(TRAIN, SELECTOR, base, space, trials=16, device="cpu")
+    result = tune(TRAIN, SELECTOR, base, space, trials=10, device="cpu")
     states = {trial.state for trial in result.trials}
     assert states == {"complete", "pruned", "failed"}
     assert all(
