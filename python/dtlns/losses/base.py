@@ -78,10 +78,26 @@ class Batch:
     @cached_property
     def negative_scores(self) -> Tensor:
         """float32 [B, K], the score of each pair's user with its negatives."""
+        return self.negative_logits(self.user_vectors)
+
+    def negative_logits(self, users: Tensor, shift: Tensor | None = None) -> Tensor:
+        """Compare other vectors than the users' own with the negatives, such as those scaled by 1 / τ.
+
+        A factor of [B, D] and a shift inside of the product save passes over [B, K].
+
+        Args:
+            users: float32 [B, D].
+            shift: float32 [B, K] or [1, K], added to the products.
+
+        Returns:
+            float32 [B, K], a new tensor.
+        """
         negatives = self.vectors(self.negative_layers)
-        if len(negatives) == 1:  # shared: one product of matrices, and no copy for each pair
-            return (self.user_vectors @ negatives[0].T).float()
-        return torch.bmm(negatives, self.user_vectors.unsqueeze(2)).squeeze(2).float()
+        if len(negatives) > 1:
+            each = torch.bmm(negatives, users.unsqueeze(2)).squeeze(2).float()
+            return each if shift is None else each + shift
+        shared = negatives[0].T  # one product of matrices, and no copy for each pair
+        return (users @ shared if shift is None else torch.addmm(shift, users, shared)).float()
 
     def whole_vectors(self) -> tuple[Tensor, Tensor]:
         """Return users and positives of the whole batch, float32 [W, D] each."""

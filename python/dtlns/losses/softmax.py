@@ -50,11 +50,11 @@ def negative_logits(batch: Batch, temperature: float) -> Tensor:
     """Return the negatives' scores over τ, corrected by how likely they were drawn: float32 [B, K].
 
     One that does not count has the lowest number that there is, not -inf: a pair without negatives
-    would have no gradient by that.
+    would have no gradient by that. The logits are made for the sum of their exp alone.
     """
-    logits = batch.negative_scores / temperature
-    if batch.log_q is not None:
-        logits = logits - (batch.log_q + math.log(len(batch.layers.items)))
+    shift = None if batch.log_q is None else -(batch.log_q + math.log(len(batch.layers.items)))
+    logits = batch.negative_logits(batch.user_vectors / temperature, shift)
     if batch.allowed is not None:
-        logits = torch.where(batch.allowed, logits, torch.finfo(logits.dtype).min)
+        with torch.no_grad():  # exp is 0 there, and so is the gradient: no second pass is needed for that
+            logits.masked_fill_(~batch.allowed, torch.finfo(logits.dtype).min)
     return logits
