@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,8 +23,9 @@ from dtlns.errors import ArtifactError, ConfigError, LeakageError
 from dtlns.stages.calibration import load_calibration, rebuild_codes, write_calibration
 from dtlns.stages.candidates import load_candidates, write_candidates
 from dtlns.stages.hidden import load_hidden, search, write_hidden
-from dtlns.stages.judging import select_false_negatives, write_control
-from dtlns.stages.pretrain import write_pretrained
+from dtlns.stages.judging import refresher, select_false_negatives, write_control, write_judged
+from dtlns.stages.pretrain import load_pretrained, write_pretrained
+from dtlns.stages.training import write_model
 from dtlns.stages.trees import load_codes, load_trees, write_trees
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
 
@@ -200,3 +202,43 @@ def test_controls_refuse_what_they_cannot_work_with(made: Made, tmp_path: Path) 
     with pytest.raises(ArtifactError, match="not a planted data set"):
         write_control(tmp_path / "x", candidates, "oracle", data=log)
     assert not (tmp_path / "x").exists()
+
+
+def test_a_refresh_with_the_pretrained_model_finds_what_was_judged(made: Made) -> None:
+    trees, train = made.trees(), made.data.train
+    calibration = write_calibration(made.at / "cal", made.candidates, trees, made.hidden, "prefix")
+    judged = write_judged(made.at / "judged", made.candidates, trees, calibration)
+    selection = SelectionConfig(top=4, scale=3.0)
+    again = refresher(judged, trees, calibration, train, "weighted", selection)(
+        load_pretrained(made.pretrained)
+    )
+    first = select_false_negatives(judged, train.n_users, train.n_items, "weighted", selection)
+    assert again.digest == first.digest
+    settings = QUICK.model_copy(update={"false_negatives": "weighted", "refresh_every": 1})
+    told = {"trees": trees, "judged": judged, "calibration": calibration, "selection": selection}
+    fresh = write_model(made.at / "fresh", made.data, settings, **told)
+    once = settings.model_copy(update={"refresh_every": 0})
+    kept = write_model(made.at / "kept", made.data, once, **told)
+    assert fresh.digest != kept.digest
+    assert set(fresh.manifest["inputs"]) - set(kept.manifest["inputs"]) == {"trees", "calibration"}
+    losses = [
+        [json.loads(line)["loss"] for line in (artifact.path / "metrics.jsonl").read_text().splitlines()]
+        for artifact in (fresh, kept)
+    ]
+    assert losses[0][0] == losses[1][0]  # the first epoch has what was judged
+    assert losses[0][1:] != losses[1][1:]
+
+
+def test_a_refresh_is_refused_without_what_it_needs(made: Made) -> None:
+    trees, train = made.trees(), made.data.train
+    calibration = write_calibration(made.at / "cal-2", made.candidates, trees, made.hidden, "prefix")
+    judged = write_judged(made.at / "judged-2", made.candidates, trees, calibration)
+    settings = QUICK.model_copy(update={"false_negatives": "weighted", "refresh_every": 1})
+    with pytest.raises(ConfigError, match=r"cannot be found anew each 1 epochs .* hint: give --false-neg"):
+        write_model(made.at / "refused-model", made.data, settings, trees=trees, judged=judged)
+    other = made.trees(codes="random")
+    with pytest.raises(ConfigError, match="was judged with other trees than"):
+        refresher(judged, other, calibration, train, "weighted", SelectionConfig())
+    control = write_control(made.at / "control-2", made.candidates, "no-judge", hidden=made.hidden)
+    with pytest.raises(ConfigError, match="comes from the control 'no-judge', which cannot be asked again"):
+        refresher(control, trees, calibration, train, "weighted", SelectionConfig())
