@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Self
 
@@ -43,9 +44,9 @@ class _Shared(Sampler):
         ids, log_q = self.draw(self._draws[device], newcomer, row, context)
         return {"ids": ids, "log_q": log_q, "allowed": context.draws.allowed(context.users, ids[0])}
 
+    @abstractmethod
     def draw(self, draws: Draws, user: Tensor, row: Tensor, context: DrawContext) -> tuple[Tensor, Tensor]:
         """Draw for one user: int64 [1, K] and log q float32 [1, K]."""
-        raise NotImplementedError
 
     def sample(self, context: SamplingContext) -> Negatives:
         """Draw int64 [1, K]."""
