@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from dtlns.plugins import plugin_names
 from dtlns.testing.checks import check_loss
 from dtlns.training.settings import LossConfig
 
+PAGE = Path(__file__).parents[3] / "docs" / "concepts" / "losses.md"
 COUNTING = torch.tensor([[True, True], [True, False], [False, False]])
 
 
@@ -177,3 +180,12 @@ def test_shared_negatives_are_not_copied_for_each_pair() -> None:
     batch = replace(scored([1.0, 0.0], [[0.0], [0.0]]), negatives=torch.arange(3).unsqueeze(0))
     batch = replace(batch, negative_layers=rows)
     torch.testing.assert_close(batch.negative_scores, torch.tensor([[0.5, -0.5, 0.1]] * 2))
+
+
+def test_the_page_says_what_the_losses_do() -> None:
+    failed, attempted = doctest.testfile(str(PAGE), module_relative=False)
+    assert (failed, attempted) == (0, 6)
+    text, batch = PAGE.read_text("utf-8"), scored([1.0], [[0.0, 2.0]])
+    for loss in (SampledSoftmax(temperature=1.0), BPR(), BSL(temperature=1.0)):
+        assert f"= {loss.pair_losses(batch).item():.4f}" in text[text.index("By hand:") :]
+    assert all(f"| `{name}` |" in text for name in plugin_names("dtlns.losses"))
