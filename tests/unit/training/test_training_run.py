@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,3 +168,12 @@ def test_curves_for_tensorboard(tmp_path: Path) -> None:
     losses = found.Scalars("loss")
     assert [event.step for event in losses] == [1, 2, 3, 4, 5, 6]
     assert [event.value for event in losses] == pytest.approx([r["loss"] for r in model.history], rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # the compiler looks into everything, deprecated attributes too
+def test_a_compiled_step_gives_the_same_numbers() -> None:
+    plain, compiled = (fit(world(), settings(compile=flag, epochs=2), device="cpu") for flag in (False, True))
+    np.testing.assert_allclose(compiled.item_vectors, plain.item_vectors, rtol=1e-4, atol=1e-6)
