@@ -320,7 +320,10 @@ def file_digest(path: Path) -> str:
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays as one safetensors file; the same arrays give the same bytes."""
+    path.touch()
+    mode = path.stat().st_mode  # what the umask allows: safetensors itself leaves files to their owner alone
     save_file({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}, path)
+    path.chmod(mode)
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:

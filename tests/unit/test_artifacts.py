@@ -213,3 +213,9 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
     with pytest.raises(OSError, match="directory"):
         write_text(file, "new")
     assert file.read_text() == "old"
+
+
+def test_files_of_arrays_are_as_readable_as_others(tmp_path: Path) -> None:
+    save_arrays(tmp_path / "a.safetensors", {"x": np.arange(3)})
+    (tmp_path / "b").touch()
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "b").stat().st_mode

@@ -57,7 +57,7 @@ class TrainedModel:
         if not isinstance(self.scorer, EmbeddingScorer):
             raise InputError(
                 f"a {type(self.scorer).__name__} has no embeddings",
-                allowed="an embedding model: mf, lightgcn",
+                allowed="a model that is trained by epochs, such as mf or lightgcn",
             )
         return self.scorer
 

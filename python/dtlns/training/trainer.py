@@ -162,5 +162,6 @@ def _tuned(train: TrainView, settings: TrainConfig, selector: SelectorLike | Non
 def _refuse_false_negatives(settings: TrainConfig) -> None:
     if settings.false_negatives != "ignore":
         raise ConfigError(
-            f"model {settings.model.name!r} cannot use false negatives", allowed="ignore, or mf, lightgcn"
+            f"model {settings.model.name!r} cannot use false negatives",
+            allowed="ignore, or a model that is trained by epochs, such as mf or lightgcn",
         )
