@@ -106,7 +106,9 @@ class EmbeddingModel(nn.Module, ABC):
 
     def pool(self, layered: Tensor) -> Tensor:
         """Combine layers: the mean over L. float32 [..., L, D] -> [..., D]."""
-        return layered.squeeze(-2) if layered.shape[-2] == 1 else layered.mean(dim=-2)
+        layers = layered.shape[-2]
+        # unlike that of `mean`, the gradient of a sum is a view and not a copy for each layer
+        return layered.squeeze(-2) if layers == 1 else layered.sum(dim=-2) / layers
 
     @torch.no_grad()
     def pooled(self, similarity: Similarity = "inner") -> tuple[Tensor, Tensor]:

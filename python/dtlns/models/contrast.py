@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dtlns.embeddings import Layers
+from dtlns.models.propagation import multiply
 
 
 @torch.no_grad()
@@ -33,7 +34,7 @@ def perturbation(clean: Layers, adjacency: Tensor, *, eps: float, generator: tor
     with torch.autocast(carried.device.type, enabled=False):
         for layer in range(1, n_layers):
             if layer > 1:
-                carried = adjacency @ carried
+                carried = multiply(adjacency, carried)
             noisy = torch.cat([clean.users[:, layer], clean.items[:, layer]]) + carried
             noise = torch.rand(noisy.shape, generator=generator, device=noisy.device)
             carried += eps * torch.sign(noisy) * functional.normalize(noise, dim=1)

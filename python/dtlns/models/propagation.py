@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from dtlns.data.views import TrainView
-from dtlns.embeddings import Layers
+from dtlns.embeddings import Layers, with_sparse_gradient
+from dtlns.sparse import csr_tensor
 
 
 def propagate(nodes: Tensor, adjacency: Tensor, hops: int, n_users: int) -> Layers:
@@ -27,7 +28,38 @@ def propagate(nodes: Tensor, adjacency: Tensor, hops: int, n_users: int) -> Laye
         float32 [U, hops + 1, D] and [I, hops + 1, D], the input first.
     """
     users, items = _Propagate.apply(nodes, adjacency, hops, n_users)
-    return Layers(users, items)
+    layers, size = hops + 1, nodes.shape[1]
+    # rows' gradients are added up in a fixed order on the CPU alone; the compiler knows no sparse tensors
+    if nodes.is_cuda or torch.compiler.is_compiling():
+        return Layers(users.view(-1, layers, size), items.view(-1, layers, size))
+    return Layers(with_sparse_gradient(users, layers), with_sparse_gradient(items, layers))
+
+
+def multiply(adjacency: Tensor, nodes: Tensor) -> Tensor:
+    """Multiply a sparse matrix by embeddings, without gradient and in float32.
+
+    On the CPU as sums over the bags of each row's neighbours, which takes PyTorch half the time of its own
+    product of a CSR matrix: see BENCHMARKS.md.
+
+    Args:
+        adjacency: Sparse CSR, float32 [R, C].
+        nodes: float32 [C, D].
+
+    Returns:
+        float32 [R, D].
+    """
+    if nodes.is_cuda:
+        # without the copy of a zero matrix that `adjacency @ nodes` makes first
+        out = nodes.new_empty(adjacency.shape[0], nodes.shape[1])
+        return torch.addmm(out, adjacency, nodes, beta=0, out=out)
+    return functional.embedding_bag(
+        adjacency.col_indices(),
+        nodes.detach(),
+        adjacency.crow_indices(),
+        mode="sum",
+        per_sample_weights=adjacency.values(),
+        include_last_offset=True,
+    )
 
 
 def normalized_adjacency(train: TrainView) -> Tensor:
@@ -42,20 +74,16 @@ def normalized_adjacency(train: TrainView) -> Tensor:
     block = sp.diags_array(scale_u) @ interactions @ sp.diags_array(scale_i)
     whole = sp.csr_array(sp.block_array([[None, block], [block.T, None]]))
     whole.sort_indices()
-    with warnings.catch_warnings():
-        # PyTorch says once that its CSR layout is in beta; the product used here is covered by our tests
-        warnings.filterwarnings("ignore", message=".*Sparse CSR tensor support is in beta.*")
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(whole.indptr.astype(np.int32)),
-            torch.from_numpy(whole.indices.astype(np.int32)),
-            torch.from_numpy(whole.data.astype(np.float32)),
-            size=whole.shape,
-            check_invariants=True,
-        )
+    return csr_tensor(
+        torch.from_numpy(whole.indptr.astype(np.int64)),
+        torch.from_numpy(whole.indices.astype(np.int64)),
+        torch.from_numpy(whole.data.astype(np.float32)),
+        whole.shape,
+    )
 
 
 class _Propagate(torch.autograd.Function):
-    """All powers of a symmetric matrix applied to the embeddings.
+    """All powers of a symmetric matrix applied to the embeddings; row r · L + l is layer l of node r.
 
     Backward is g_0 + A (g_1 + A (g_2 + ...)): as many sparse products as forward, with the same matrix,
     since A is symmetric. Autograd's own backward would transpose A each time.
@@ -63,30 +91,35 @@ class _Propagate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, nodes: Tensor, adjacency: Tensor, hops: int, n_users: int) -> tuple[Tensor, Tensor]:
-        ctx.adjacency = adjacency
-        size = nodes.shape[1]
-        users = nodes.new_empty(n_users, hops + 1, size)
-        items = nodes.new_empty(nodes.shape[0] - n_users, hops + 1, size)
-        current = nodes
-        for hop in range(hops + 1):
-            if hop:
-                current = _product(adjacency, current)
-            users[:, hop] = current[:n_users]
-            items[:, hop] = current[n_users:]
-        return users, items
+        ctx.adjacency, ctx.layers, ctx.shape = adjacency, hops + 1, nodes.shape
+        ctx.split = [n_users, len(nodes) - n_users]
+        ctx.set_materialize_grads(False)
+        powers = [nodes.detach()]
+        for _ in range(hops):
+            powers.append(multiply(adjacency, powers[-1]))
+        users, items = (
+            torch.stack(part, dim=1)
+            for part in zip(*(torch.split(power, ctx.split) for power in powers), strict=True)
+        )
+        return users.view(-1, nodes.shape[1]), items.view(-1, nodes.shape[1])
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        users, items = grads
-        total = torch.cat([users[:, -1], items[:, -1]])
-        for hop in range(users.shape[1] - 2, -1, -1):
-            total = _product(ctx.adjacency, total)
-            total[: len(users)] += users[:, hop]
-            total[len(users) :] += items[:, hop]
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None, None, None]:
+        total = ctx.adjacency.values().new_zeros(ctx.shape)
+        for layer in range(ctx.layers - 1, -1, -1):
+            for part, grad in zip(torch.split(total, ctx.split), grads, strict=True):
+                if grad is not None:
+                    _add_layer(part, grad, layer, ctx.layers)
+            if layer:
+                total = multiply(ctx.adjacency, total)
         return total, None, None, None
 
 
-def _product(adjacency: Tensor, nodes: Tensor) -> Tensor:
-    """Multiply without the copy of a zero matrix that `adjacency @ nodes` makes first."""
-    out = torch.empty_like(nodes)
-    return torch.addmm(out, adjacency, nodes, beta=0, out=out)
+def _add_layer(total: Tensor, grad: Tensor, layer: int, layers: int) -> None:
+    """Add one layer of a gradient, [R · L, D] dense or of the gathered rows, to float32 [R, D]."""
+    if not grad.is_sparse:
+        total += grad.view(-1, layers, total.shape[1])[:, layer]
+        return
+    rows = grad._indices()[0]  # which may hold a row twice: making them unique would sort them
+    here = (rows % layers == layer).nonzero().squeeze(1)
+    total.index_add_(0, rows.index_select(0, here) // layers, grad._values().index_select(0, here))

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from dtlns._border import real
 from dtlns.data.views import TrainView
-from dtlns.embeddings import gather_rows
+from dtlns.embeddings import gather_chosen, gather_rows
 from dtlns.samplers.base import Negatives, SamplingContext
-from dtlns.samplers.scored import CandidateTerm, ScoreBased, gather_chosen
+from dtlns.samplers.scored import CandidateTerm, ScoreBased
 from dtlns.training.settings import SamplerConfig
 from dtlns.training.streams import torch_generator
 from dtlns.trees import PathCodes

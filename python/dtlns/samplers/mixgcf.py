@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from dtlns.embeddings import comparable
+from dtlns.embeddings import comparable, gather_chosen
 from dtlns.samplers.base import Negatives, SamplingContext
-from dtlns.samplers.scored import ScoreBased, candidate_scores, gather_chosen
+from dtlns.samplers.scored import ScoreBased, candidate_scores
 from dtlns.training.streams import MIXING
 
 
@@ -27,7 +28,7 @@ class MixGCF(ScoreBased):
         chosen = self.choose(context)
         negative = gather_chosen(context.layers.items, chosen)
         mixing = self.coefficients(context)
-        mixed = mixing * context.positive_layers.unsqueeze(1) + (1 - mixing) * negative
+        mixed = torch.lerp(negative, context.positive_layers.unsqueeze(1), mixing)
         return Negatives(chosen[:, :, 0], layers=mixed)
 
     def scores(self, context: SamplingContext, candidates: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ import torch
 from scipy.stats import chisquare
 
 from dtlns.data.views import TrainView
-from dtlns.errors import ConfigError, InputError
 from dtlns.draws import draws_on
 from dtlns.embeddings import Layers, gather_rows
+from dtlns.errors import ConfigError, InputError
 from dtlns.samplers.base import SamplingContext
 from dtlns.samplers.dns import DNS
 from dtlns.samplers.mixgcf import MixGCF
@@ -216,14 +216,26 @@ def test_min_max_scales_over_candidates() -> None:
     assert min_max(scores).tolist() == [[[0.0, 0.0], [1.0, 0.0], [0.5, 0.0]]]
 
 
-def test_candidate_scores_do_not_depend_on_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("n", [0, 1, 6, 7])  # more candidates than items are gathered
+@pytest.mark.parametrize("layers", [1, 2])
+def test_candidate_scores_are_inner_products(n: int, layers: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    users, items = torch.randn(9, 4, generator=generator), torch.randn(6, 2, 4, generator=generator)
-    candidates = torch.randint(0, 6, (9, 3), generator=generator)
-    expected = torch.einsum("bd,bnld->bnl", users, items[candidates])
-    torch.testing.assert_close(candidate_scores(users, items, candidates), expected)
-    monkeypatch.setattr("dtlns.samplers.scored._SLICE_NUMBERS", 50)  # two rows at a time
-    torch.testing.assert_close(candidate_scores(users, items, candidates), expected)
+    users, own = torch.randn(9, 4, generator=generator), torch.randn(9, layers, 4, generator=generator)
+    items = torch.randn(6, layers, 8, generator=generator)[:, :, ::2]  # not contiguous
+    candidates = torch.randint(0, 6, (9, n), generator=generator)
+    rows = items[candidates]
+    torch.testing.assert_close(
+        candidate_scores(users, items, candidates), torch.einsum("bd,bnld->bnl", users, rows)
+    )
+    torch.testing.assert_close(
+        candidate_scores(own, items, candidates), torch.einsum("bld,bnld->bnl", own, rows)
+    )
+
+
+@pytest.mark.parametrize("wrong", [-1, 6])
+def test_candidates_that_are_no_items_are_refused(wrong: int) -> None:
+    with pytest.raises(InputError, match="candidates are from"):
+        candidate_scores(torch.ones(1, 2), torch.ones(6, 1, 2), torch.tensor([[0, wrong]]))
 
 
 def build(sampler: SamplerConfig, codes: dict[str, PathCodes]) -> object:
