@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -56,7 +57,7 @@ class _Display:
     """Tells on stderr how a search goes: epochs now and then, and a line for each trial.
 
     Args:
-        trials: How many there shall be.
+        trials: How many there shall be at most.
     """
 
     def __init__(self, trials: int) -> None:
@@ -71,17 +72,18 @@ class _Display:
     def trial(self, result: SearchResult) -> None:
         """Show the trial that ended last."""
         last, best = result.trials[-1], result.best
+        count = min(self._trials, math.prod(axis.size for axis in result.space.values()))
         told = f"{result.metric} {last.value:.4f}" if last.value is not None else f"failed: {last.failure}"
         if last.state == "pruned":
             told += " (pruned)"
-        parts = [f"trial {last.number} of {self._trials}: {told}"]
+        parts = [f"trial {last.number} of {count}: {told}"]
         if best is not None:
             parts.append(
                 "the best so far" if best is last else f"best {best.value:.4f} in trial {best.number}"
             )
         parts.append(point_text(last.point))
         parts.append(f"as trial {last.repeats}" if last.repeats else duration(last.seconds))
-        left = (self._trials - last.number) * sum(trial.seconds for trial in result.trials) / last.number
+        left = (count - last.number) * sum(trial.seconds for trial in result.trials) / last.number
         if left >= 1.0:
             parts.append(f"about {duration(left)} left")
         clear = "\r\x1b[K" if sys.stderr.isatty() else ""

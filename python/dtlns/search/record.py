@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from dtlns.errors import ArtifactError, ConfigError
+from dtlns.errors import ConfigError
 from dtlns.search.space import Axis, Choice, Point, Scalar, Space, grid
 from dtlns.search.trials import State, Trial
 from dtlns.training.streams import derive
@@ -23,11 +21,11 @@ try:
         IntDistribution,
     )
     from optuna.trial import FrozenTrial, TrialState
-    from sqlalchemy.exc import DatabaseError
+
+    from dtlns.search.storage import kept_study
 except ImportError as missing:
     raise ConfigError("a search needs Optuna", hint="pip install 'dtlns[tune]'") from missing
 
-STUDY = "study.db"
 _MANY = 20  # complete trials; importances of fewer are mostly noise
 _STATES: dict[State, TrialState] = {
     "complete": TrialState.COMPLETE,
@@ -42,7 +40,7 @@ class Record:
 
     Args:
         study: Where they are, and where the next ones happen.
-        kept: Where they are written to when they have ended, or None.
+        keep: Writes down one that has ended, or None.
         space: Axes by place.
         seed: Of the proposals.
 
@@ -50,9 +48,11 @@ class Record:
         trials: Those that have ended, by number.
     """
 
-    def __init__(self, study: optuna.Study, kept: optuna.Study | None, space: Space, seed: int) -> None:
+    def __init__(
+        self, study: optuna.Study, keep: Callable[[FrozenTrial], None] | None, space: Space, seed: int
+    ) -> None:
         self._study = study
-        self._kept = kept
+        self._keep = keep
         self._space = space
         self._distributions = {place: _distribution(axis) for place, axis in space.items()}
         self._seed = seed
@@ -88,8 +88,8 @@ class Record:
             proposal.live.set_user_attr(name, getattr(trial, name))
         value = trial.value if trial.state == "complete" else None
         ended = self._study.tell(proposal.live, value, _STATES[trial.state])
-        if self._kept is not None:
-            self._kept.add_trial(ended)
+        if self._keep is not None:
+            self._keep(ended)
         self.trials.append(trial)
         self._first.setdefault(self._key(trial.point), trial)
 
@@ -181,62 +181,11 @@ def open_record(
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # who called tells of trials
     try:
         study = optuna.create_study(direction="maximize", pruner=pruner)
-        with nullcontext() if folder is None else _kept(folder / STUDY) as kept:
-            if kept is not None and folder is not None:
-                _recognise(kept, folder, identity)
-                study.add_trials(kept.get_trials())
-            yield Record(study, kept, space, seed)
+        with nullcontext((None, None)) if folder is None else kept_study(folder, identity) as (known, keep):
+            study.add_trials(known or ())
+            yield Record(study, keep, space, seed)
     finally:
         optuna.logging.set_verbosity(verbosity)
-
-
-@contextmanager
-def _kept(file: Path) -> Iterator[optuna.Study]:
-    """Open a study in SQLite, and not in Optuna's journal file: what a kill or a power failure cuts short is
-    rolled back when the file is next opened, and the lock on it ends with the process. A line that is cut in
-    a journal can never be read again, and its lock stays behind."""
-    try:
-        # not by an URL, in which some characters of a path mean something else
-        connect = {"creator": lambda: sqlite3.connect(file)}
-        storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs=connect)
-    except (DatabaseError, RuntimeError) as error:
-        raise ArtifactError(
-            f"{file} cannot be read ({error})", hint="choose another folder, or remove this one"
-        ) from error
-    try:
-        yield optuna.create_study(
-            storage=storage, study_name="dtlns", direction="maximize", load_if_exists=True
-        )
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def _recognise(study: optuna.Study, folder: Path, identity: Mapping[str, Any]) -> None:
-    """Write down what a new search is, and refuse one that is something else."""
-    ours = _flat(json.loads(json.dumps(identity)))
-    theirs = study.user_attrs.get("identity")
-    if theirs is None:
-        study.set_user_attr("identity", ours)
-        return
-    differing = [
-        place for place in sorted(ours.keys() | theirs.keys()) if ours.get(place) != theirs.get(place)
-    ]
-    if differing:
-        changes = [f"{place} was {theirs.get(place)}, is {ours.get(place)}" for place in differing[:3]]
-        more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
-        raise ConfigError(
-            f"{folder} holds a search with other settings: {'; '.join(changes)}{more}",
-            hint="choose another folder, or go on with the settings and data that it was begun with",
-        )
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix.removesuffix("."): value}
-    return {
-        place: leaf for key, part in value.items() for place, leaf in _flat(part, f"{prefix}{key}.").items()
-    }
 
 
 def _distribution(axis: Axis) -> BaseDistribution:

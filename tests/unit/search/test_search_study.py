@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from dtlns.models.popularity import Popularity
 from dtlns.models.registry import build_model
 from dtlns.recipe import Recipe
 from dtlns.search import study
+from dtlns.search.record import Proposal
 from dtlns.search.study import tune
 from dtlns.search.trials import SearchResult, Trial
 from dtlns.training.progress import Progress
@@ -221,7 +224,7 @@ def test_another_search_is_not_gone_on_with(trainer: Trainer, tmp_path: Path) ->
 
 def test_a_damaged_file_is_named(trainer: Trainer, tmp_path: Path) -> None:
     (tmp_path / "study.db").write_bytes(b"no database " * 100)
-    with pytest.raises(ArtifactError, match=r"study\.db cannot be read"):
+    with pytest.raises(ArtifactError, match=r"study\.db cannot be used \(file is not a database\)"):
         search(folder=tmp_path)
 
 
@@ -230,6 +233,13 @@ def test_paths_may_have_any_characters(trainer: Trainer, tmp_path: Path) -> None
     folder.mkdir()
     assert len(search(trials=2, folder=folder).trials) == 2
     assert [file.name for file in folder.iterdir()] == ["study.db"]
+
+
+def test_without_optuna_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "dtlns.search.record")
+    with pytest.raises(ConfigError, match=r"a search needs Optuna · hint: pip install 'dtlns\[tune\]'"):
+        importlib.import_module("dtlns.search.record")
 
 
 def test_a_timeout_ends_the_search_after_a_trial(trainer: Trainer) -> None:
@@ -267,26 +277,22 @@ def test_nothing_global_is_touched(trainer: Trainer) -> None:
     assert optuna.logging.get_verbosity() == verbosity
 
 
-def test_real_training_is_pruned_and_fails_cleanly() -> None:
+def test_real_training_stops_fails_and_gives_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
     base = Recipe(
         train=TrainConfig(
             model=ModelConfig(name="mf", dimensions=4), sampler=SamplerConfig(name="dns", candidates=2),
-            epochs=8, batch_size=64, validate_every=1,
+            epochs=4, batch_size=64, validate_every=1,
         )
     )  # fmt: skip
-    space = {"train.learning_rate": {"low": 1e-5, "high": 1e37, "log": True}, "train.l2": [0.0, 1e-3]}
-    result = tune(TRAIN, SELECTOR, base, space, trials=10, device="cpu")
-    states = {trial.state for trial in result.trials}
-    assert states == {"complete", "pruned", "failed"}
-    assert all(
-        "not finite" in (t.failure or "") or "the loss is" in (t.failure or "")
-        for t in result.trials
-        if t.state == "failed"
-    )
-    best = result.best
-    assert best is not None
-    again = study.fit(TRAIN, result.recipe(best).train, selector=SELECTOR, device="cpu")
-    assert (again.best_value, again.best_epoch) == (best.value, best.best_epoch)
+    space = {"train.learning_rate": [0.01, 0.02, 1e37, 0.03]}
+    monkeypatch.setattr(Proposal, "hopeless", lambda proposal: proposal.number == 2)
+    result = tune(TRAIN, SELECTOR, base, space, device="cpu")
+    assert [trial.state for trial in result.trials] == ["complete", "pruned", "failed", "complete"]
+    assert [len(trial.curve) for trial in result.trials] == [4, 1, 0, 4]
+    assert "the loss is nan in epoch 1" in (result.trials[2].failure or "")
+    for trial in (result.trials[0], result.trials[3]):
+        again = study.fit(TRAIN, result.recipe(trial).train, selector=SELECTOR, device="cpu")
+        assert (again.best_value, again.best_epoch) == (trial.value, trial.best_epoch)
 
 
 def test_the_best_is_complete_and_the_first_of_equals() -> None:
