@@ -141,7 +141,8 @@ def candidate_scores(users: Tensor, items: Tensor, candidates: Tensor) -> Tensor
     batch, n = candidates.shape
     n_items, layers, size = items.shape
     per_layer = users.ndim == 3 and layers > 1
-    if items.is_cuda or n > n_items or not candidates.numel():
+    # the product below is the CPU's, unknown to the compiler, and for some of the items
+    if items.is_cuda or torch.compiler.is_compiling() or n > n_items or not candidates.numel():
         taken = items.reshape(n_items, -1)[candidates.reshape(-1)].view(batch, n, layers, size)
         if per_layer:
             return (taken * users.unsqueeze(1)).sum(dim=-1)
