@@ -24,7 +24,6 @@ from unittest import mock
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import ttest_ind
 from torch import Tensor
 
 from dtlns import Dataset, TrainView, load_dataset
@@ -192,22 +191,18 @@ def curve(arguments: argparse.Namespace) -> None:
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Print both curves, means over seeds, with the 95 % interval of their difference by Student's t."""
+    """Print both curves, as many epochs as all files have: each seed, and the difference of the means."""
     records = [json.loads(file.read_text()) for file in arguments.files]
-    sides: dict[str, list[Any]] = {
-        side: [record["curve"] for record in records if record["side"] == side] for side in ("dtlns", "pyg")
-    }
     epochs = min(len(record["curve"]) for record in records)
     for metric in ("recall", "ndcg"):
         ours, theirs = (
-            np.array([[row[metric] for row in c[:epochs]] for c in curves]) for curves in sides.values()
+            np.array([[row[metric] for row in r["curve"][:epochs]] for r in records if r["side"] == side])
+            for side in ("dtlns", "pyg")
         )
-        low, high = ttest_ind(ours, theirs).confidence_interval()
-        print(f"epoch, {metric}@20 of dtlns ({len(ours)} seeds), of pyg ({len(theirs)}), difference, 95 %")
-        for at, (one, two) in enumerate(zip(ours.mean(0), theirs.mean(0), strict=True)):
-            interval = f"[{low[at]:+.4f}, {high[at]:+.4f}]"
-            print(f"| {at + 1} | {one:.4f} | {two:.4f} | {one - two:+.4f} {interval} |")
-        print(f"seeds of one side, at most: {np.ptp(ours, 0).max():.4f}, {np.ptp(theirs, 0).max():.4f}")
+        print(f"| epoch | {metric}@20: dtlns, each seed | pyg, each seed | difference of the means |")
+        for epoch, (one, two) in enumerate(zip(ours.T, theirs.T, strict=True), start=1):
+            each = (", ".join(f"{value:.4f}" for value in values) for values in (one, two))
+            print("|", epoch, "|", " | ".join(each), "|", f"{one.mean() - two.mean():+.4f}", "|")
 
 
 def steps(arguments: argparse.Namespace) -> None:
