@@ -1,4 +1,7 @@
-"""Tuning of models without epochs: every point of a small grid is fitted, and validation chooses."""
+"""Tuning of models without epochs: every point of a small grid is fitted, and validation chooses.
+
+Settings of any training are searched by `dtlns.search`.
+"""
 
 from __future__ import annotations
 
