@@ -93,7 +93,7 @@ class Batch:
             float32 [B, K], a new tensor.
         """
         negatives = self.vectors(self.negative_layers)
-        if len(negatives) > 1:
+        if len(negatives) != 1:  # none, too: a process may have no share of a small last batch
             each = torch.bmm(negatives, users.unsqueeze(2)).squeeze(2).float()
             return each if shift is None else each + shift
         shared = negatives[0].T  # one product of matrices, and no copy for each pair

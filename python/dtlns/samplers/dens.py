@@ -99,13 +99,12 @@ class DENS(ScoreBased):
         gate = self.pos(self.relevant_positive(users, context.positive_layers))
         kept = 1 - min(1.0, (context.epoch - 1) / self.warmup)
         size = candidates.shape[1] * items.shape[1] * items.shape[2]
-        step = len(candidates) if items.is_cuda else max(1, _SLICE_NUMBERS // size)
+        step = max(1, len(candidates) if items.is_cuda else _SLICE_NUMBERS // size)
         parts = []  # in slices: the gathered rows and what the gates make of them stay in the cache
-        for start in range(0, len(candidates), step):
-            part = slice(start, start + step)
-            rows = gather_rows(items, candidates[part])
-            relevance = torch.sigmoid(self.neg(rows) + gate[part].unsqueeze(1))
-            parts.append(((kept - relevance) * rows * users[part].unsqueeze(1)).sum(dim=-1).float())
+        for ids, gates, owners in zip(*(each.split(step) for each in (candidates, gate, users)), strict=True):
+            rows = gather_rows(items, ids)
+            relevance = torch.sigmoid(self.neg(rows) + gates.unsqueeze(1))
+            parts.append(((kept - relevance) * rows * owners.unsqueeze(1)).sum(dim=-1).float())
         return torch.cat(parts)
 
     def relevant_positive(self, users: Tensor, positives: Tensor) -> Tensor:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dtlns.draws import draws_on
+from dtlns.errors import InputError
 from dtlns.samplers.base import DrawContext, Prepared, Sampler
 from dtlns.training.pairs import Pairs
 from dtlns.training.parallel import ALONE, Processes
@@ -42,6 +44,9 @@ class Batches:
         settings: `batch_size`, `seed` and `epochs` are read.
         device: Where training runs.
         processes: Who shares the batches.
+
+    Raises:
+        InputError: On a GPU, a user of the pairs has nothing left to draw; see `Draws`.
     """
 
     def __init__(
@@ -50,6 +55,8 @@ class Batches:
         self.pairs = pairs
         self.settings = settings
         self.processes = processes
+        if device.type != "cpu":
+            _check_left(pairs)
         self.draws = draws_on(pairs.pool, device)
         self.users = torch.from_numpy(pairs.users).to(device)
         self.items = torch.from_numpy(pairs.items).to(device)
@@ -100,3 +107,13 @@ class Batches:
         with torch.no_grad():
             prepared = sampler.prepare(context)
         return Drawn(context, prepared, None if self.weights is None else self.weights[rows])
+
+
+def _check_left(pairs: Pairs) -> None:
+    """Say once, before a run, what the core says with each draw."""
+    full = np.flatnonzero(pairs.pool.available(pairs.users) == 0)
+    if full.size:
+        raise InputError(
+            f"user {pairs.users[full[0]]} has no item left to draw as a negative",
+            hint="leave out users who have everything, or take fewer false negatives",
+        )

@@ -210,7 +210,9 @@ class Loop:
         """Find false negatives anew where it is time, and tell a sampler that has a memory."""
         every = self.settings.refresh_every
         if self.refresh is not None and every and epoch > 1 and (epoch - 1) % every == 0:
-            self.false_negatives = self.refresh(self._scorer())
+            # on GPUs the last bits of the processes differ, and with them the pairs that a judge finds
+            self.false_negatives = self.processes.from_first(self.refresh(self._scorer()))
+            self.false_negatives.check(self.train)
             self.batches = self._batches()
         if type(self.sampler).begin_epoch is not Sampler.begin_epoch:
             with torch.no_grad():
@@ -264,7 +266,7 @@ class Loop:
         if self.processes.size > 1 and isinstance(selector, SharedSelector):
             total, count = self.processes.sum(*selector.part(scorer, self.processes.share))
             return total / count
-        return float(selector(scorer))
+        return float(self.processes.from_first(float(selector(scorer))))  # all stop at the same epoch
 
     def _scorer(self) -> EmbeddingScorer:
         tables = self.model.pooled(self.similarity)
@@ -273,7 +275,8 @@ class Loop:
                 f"an embedding is not finite after epoch {self.state.epoch}",
                 hint="use a smaller learning rate",
             )
-        return EmbeddingScorer.from_tensors(*tables)
+        # copies: those of MF are its parameters themselves, which go on changing
+        return EmbeddingScorer.from_tensors(*(table.clone() for table in tables))
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}

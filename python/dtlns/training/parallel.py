@@ -83,11 +83,17 @@ def processes(device: torch.device) -> Iterator[Processes]:
     if not launched():
         yield ALONE
         return
+    on_gpus = device.type == "cuda"
+    if on_gpus:
+        torch.cuda.set_device(device)  # nccl takes the current one for what it sends, such as a checkpoint
     ours = not dist.is_initialized()
     if ours:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if on_gpus else "gloo")
+    failed = True
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
+        failed = False
     finally:
-        if ours:
+        # after an error nccl would wait for the others, who wait for this process: `torchrun` ends them
+        if ours and not (failed and on_gpus):
             dist.destroy_process_group()

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 import torch
 
 from dtlns.data.views import TrainView
-from dtlns.errors import ConfigError, TrainingError
+from dtlns.errors import ConfigError, InputError, TrainingError
 from dtlns.false_negatives import FalseNegatives
 from dtlns.models.base import Scorer
 from dtlns.training.memory import memory_named
@@ -73,6 +73,29 @@ def test_false_negatives_are_found_anew_at_their_epochs() -> None:
         view, settings(false_negatives="positive", epochs=2), false_negatives=judged(view), device="cpu"
     )
     np.testing.assert_array_equal(seen[0], two.scorer.score(np.arange(40)))
+
+
+def test_what_a_refresh_finds_is_unobserved() -> None:
+    view = world()
+    user, item = view.user_of_interaction[:1], view.indices[:1]
+    found = FalseNegatives.from_pairs(user, item, n_users=view.n_users, n_items=view.n_items)
+    told = settings(false_negatives="positive", refresh_every=1, epochs=2)
+    with pytest.raises(InputError, match="are training interactions"):
+        fit(view, told, false_negatives=judged(view), refresh=lambda _: found, device="cpu")
+
+
+def test_a_refresh_may_keep_what_it_is_shown() -> None:
+    view = world()
+    kept: list[tuple[Scorer, np.ndarray]] = []
+
+    def refresh(scorer: Scorer) -> FalseNegatives:
+        kept.append((scorer, scorer.score(np.arange(view.n_users))))
+        return judged(view)
+
+    told = settings(false_negatives="positive", refresh_every=1, epochs=3)
+    fit(view, told, false_negatives=judged(view), refresh=refresh, device="cpu")
+    for scorer, then in kept:
+        np.testing.assert_array_equal(scorer.score(np.arange(view.n_users)), then)
 
 
 class StoppedError(Exception):
