@@ -16,11 +16,12 @@ from dtlns.samplers.base import DrawContext, EpochContext, Prepared, SamplingCon
 from dtlns.samplers.dns import DNS
 from dtlns.samplers.scored import CandidateTerm, candidate_scores
 from dtlns.training.settings import SamplerConfig
-from dtlns.training.streams import MEMORY
+from dtlns.training.streams import MEMORY, RENEWAL
 from dtlns.trees import PathCodes
 
 WINDOW = 5
 _USERS = 8192  # whose memories are renewed at a time
+_LAST = -1e30  # log-weight of what is taken where there is nothing else
 
 
 class SRNS(DNS):
@@ -28,21 +29,21 @@ class SRNS(DNS):
 
     P_n = σ(s_n - s_p) is how likely n is liked better than the positive p, and std goes over the last five
     epochs: a false negative scores high and steadily, a true hard one does not. α_t = α min(1, t / T0), t the
-    epochs that are done. A memory holds N items for each of K negatives. At the start of each epoch
-    it is joined by N · `fresh` uniform ones, of which and of whom as many as before are kept, drawn without
-    replacement in proportion to exp(s / τ); by Gumbel noise (Kool et al., ICML 2019), which is the same
-    distribution.
+    epochs that are done. A memory holds N items for each of K negatives. It is renewed for each pair: N ·
+    `fresh` uniform items join, and as many as before are kept, drawn without replacement in proportion to
+    exp(s / τ); by Gumbel noise (Kool et al., ICML 2019), which is the same distribution.
 
     Source: Ding et al., Simplify and robustify negative sampling for implicit collaborative filtering
     (NeurIPS 2020), the score-based memory and the variance-based criterion of section 3, as in the released
-    code, with α = 5, T0 = 50, τ = 10, N = 8 and fresh = 8 of its run on MovieLens-1M. Different here: a
-    memory is renewed once an epoch, and not with every pair of its user; it starts by the same rule, from
-    fresh items alone; an item is in it once, where the user has enough others; and scores of earlier epochs
-    are computed from embeddings that were kept, for whatever items are asked, instead of being recorded for
+    code, with α = 5, T0 = 50, τ = 10, N = 8 and fresh = 8 of its run on MovieLens-1M. Different here, so that
+    a pair's negative depends on no other pair: the renewals of an epoch all begin with the user's memory of
+    its start, by the scores of then, and share their fresh items; one more of them makes the memory of the
+    next epoch. A first memory comes from fresh items alone. An item is in a memory once, where the user has
+    enough others. Scores of earlier epochs are computed from embeddings that were kept, and not recorded for
     thousands of items that are drawn epochs ahead.
 
-    Takes 8 K N bytes a user for the memory and 20 K N for its scores, and 20 D for every user and item:
-    34 MB for 15,138 users and 8,439 items at K N = 10 and D = 64.
+    Takes, for each user, 8 K N bytes for the memory and 12 K N (1 + fresh) for what renewals begin with, and
+    20 D for every user and item: 48 MB for 15,138 users and 8,439 items at K N = 10 and D = 64.
 
     Args:
         n_users: U.
@@ -63,7 +64,8 @@ class SRNS(DNS):
     memory: Tensor
     user_history: Tensor
     item_history: Tensor
-    scores_history: Tensor
+    joined: Tensor
+    log_weights: Tensor
 
     def __init__(
         self,
@@ -86,8 +88,9 @@ class SRNS(DNS):
         self.register_buffer("memory", nobody)  # int64 [U, K · N]
         self.register_buffer("user_history", torch.empty(0, n_users, 0))  # float32 [up to 5, U, D]
         self.register_buffer("item_history", torch.empty(0, 0, 0))  # float32 [up to 5, I, D]
-        # float32 [U, K · N, up to 5], what the histories say of the memory
-        self.register_buffer("scores_history", torch.empty(*nobody.shape, 0), persistent=False)
+        # what the renewals of this epoch begin with: int64 and float32 [U, K · N · (1 + fresh)]
+        self.register_buffer("joined", torch.empty(n_users, 0, dtype=torch.int64), persistent=False)
+        self.register_buffer("log_weights", torch.empty(n_users, 0), persistent=False)
 
     @classmethod
     def build(
@@ -110,40 +113,40 @@ class SRNS(DNS):
         self.user_history = _with(self.user_history, users)
         self.item_history = _with(self.item_history, items)
         blocks = torch.split(torch.arange(len(users), device=users.device), _USERS)
-        self.memory = torch.cat([self._renewed(block, context) for block in blocks])
-        self.scores_history = torch.cat([self._past(block) for block in blocks])
+        renewed = [self._renewed(block, context) for block in blocks]
+        self.memory, self.joined, self.log_weights = map(torch.cat, zip(*renewed, strict=True))
 
-    def _renewed(self, users: Tensor, context: EpochContext) -> Tensor:
-        """Return the new memories of some users: int64 [B, K · N]."""
+    def _renewed(self, users: Tensor, context: EpochContext) -> tuple[Tensor, Tensor, Tensor]:
+        """Return some users' next memories, and the items and log-weights that renewals begin with."""
         held = self.memory[users]
         size = held.shape[1]
         key: dict[str, Any] = {"seed": context.seed, "epoch": context.epoch, "purpose": MEMORY}
         fresh = context.draws.draw(users, self.fresh * size, rows=users, **key)
-        items = torch.cat([held.clamp(min=0), fresh], dim=1)
+        joined = torch.cat([held.clamp(min=0), fresh], dim=1)
         user_vectors = self.user_history[-1][users]
-        scores = candidate_scores(user_vectors, self.item_history[-1].unsqueeze(1), items).squeeze(2)
-        numbers = context.draws.uniform(users, items.shape[1], **key) + 2.0**-25  # above 0
-        keys = scores / self.temperature - torch.log(-torch.log(numbers))
-        keys = keys.masked_fill(_repeated(items), -1e30)  # at least N fresh items are left
-        keys = keys.masked_fill(~_may_stay(context.draws, users, held, items), -torch.inf)
-        return items.gather(1, keys.topk(size, dim=1).indices)
-
-    def _past(self, users: Tensor) -> Tensor:
-        """Score the memories of some users by each kept epoch: float32 [B, K · N, up to 5]."""
-        kept = zip(self.user_history, self.item_history, strict=True)
-        scores = [candidate_scores(u[users], i.unsqueeze(1), self.memory[users]) for u, i in kept]
-        return torch.cat(scores, dim=2)
+        scores = candidate_scores(user_vectors, self.item_history[-1].unsqueeze(1), joined).squeeze(2)
+        weights = (scores / self.temperature).masked_fill(_repeated(torch.cat([held, fresh], dim=1)), _LAST)
+        weights[:, :size].masked_fill_(~_may_stay(context.draws, users, held), -torch.inf)
+        kept = _without_replacement(weights, context.draws.uniform(users, joined.shape[1], **key), size)
+        return joined.gather(1, kept), joined, weights
 
     def draw_candidates(self, context: DrawContext) -> Tensor:
-        """Return the users' memories, int64 [B, K · N]."""
-        return self.memory[context.users]
+        """Renew the memory of each pair's user for it: int64 [B, K · N]."""
+        joined, weights = self.joined[context.users], self.log_weights[context.users]
+        numbers = context.uniform(joined.shape[1], purpose=RENEWAL)
+        return joined.gather(1, _without_replacement(weights, numbers, self.negatives * self.candidates))
 
     def prepare(self, context: DrawContext) -> Prepared:
-        """Look up the memories, and how much P_n has varied: float32 [B, K · N]."""
-        users, items = self.user_history[:, context.users], self.item_history[:, context.positives]
-        positive = (users * items).sum(dim=-1).T.unsqueeze(1)  # [B, 1, up to 5]
-        liked = torch.sigmoid(self.scores_history[context.users] - positive)
-        return {**super().prepare(context), "varied": liked.std(dim=2, correction=0)}
+        """Renew memories, and tell how much P_n has varied: float32 [B, K · N]."""
+        found = super().prepare(context)
+        liked = []
+        for users, items in zip(self.user_history, self.item_history, strict=True):
+            user, positive = users[context.users], items[context.positives]
+            scores = candidate_scores(user, items.unsqueeze(1), found["candidates"]).squeeze(2)
+            liked.append(torch.sigmoid(scores - (user * positive).sum(dim=-1, keepdim=True)))
+        likely = torch.stack(liked)
+        # not `std`, which warns where a process has no share of a small last batch
+        return {**found, "varied": (likely - likely.mean(dim=0)).square().mean(dim=0).sqrt()}
 
     def scores(self, context: SamplingContext, candidates: Tensor) -> Tensor:
         """Score candidates by P_n + α_t · std(P_n): float32 [B, C, 1]."""
@@ -173,9 +176,13 @@ def _repeated(items: Tensor) -> Tensor:
     return torch.zeros_like(again).scatter_(1, places, again)
 
 
-def _may_stay(draws: Draws, users: Tensor, held: Tensor, items: Tensor) -> Tensor:
-    """Tell which items a memory may hold: all fresh ones, and what it holds where it still may be drawn."""
-    allowed = torch.ones_like(items, dtype=torch.bool)
-    size = held.shape[1]
-    allowed[:, :size] = (held >= 0) & draws.allowed(users, items[:, :size])
-    return allowed
+def _may_stay(draws: Draws, users: Tensor, held: Tensor) -> Tensor:
+    """Tell which items of a memory are items and still may be drawn: bool [B, C] for int64 [B, C]."""
+    return (held >= 0) & draws.allowed(users, held.clamp(min=0))
+
+
+def _without_replacement(log_weights: Tensor, numbers: Tensor, n: int) -> Tensor:
+    """Draw n different places in proportion to weights [B, C], by uniform numbers [B, C]: int64 [B, n]."""
+    # numbers are multiples of 2^-24 below 1: only 0 has no logarithm
+    gumbel = -torch.log(-torch.log(numbers.clamp(min=2.0**-25)))
+    return (log_weights + gumbel).topk(n, dim=1).indices

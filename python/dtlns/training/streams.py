@@ -20,7 +20,10 @@ PICKING = 2
 """Purpose of the pick among the hardest candidates of DNS(M, N)."""
 
 MEMORY = 3
-"""Purpose of what renews the memories of SRNS."""
+"""Purpose of what renews the memories of SRNS at the start of an epoch."""
+
+RENEWAL = 4
+"""Purpose of what renews them for each pair."""
 
 
 def derive(seed: int, purpose: str, *numbers: int) -> int:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import product
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -33,10 +33,10 @@ def test_the_choice_is_score_plus_deviation_over_the_last_five_epochs() -> None:
         now = context(epoch, shift=0.1)
         begin(sampler, now)
         tables.append([each.mean(dim=1).double().numpy() for each in now.layers])
-        found = sampler.sample(now).ids
+        found, memories = sampler.sample(now).ids, sampler.prepare(now)["candidates"].view(6, 2, 3)
         for user in USERS:
             for k in range(2):
-                memory = sampler.memory[user].view(2, 3)[k].tolist()
+                memory = memories[user, k].tolist()
                 past = [
                     [1 / (1 + np.exp(u[user] @ i[0] - u[user] @ i[item])) for item in memory]
                     for u, i in tables[-5:]
@@ -49,12 +49,22 @@ def test_the_choice_is_score_plus_deviation_over_the_last_five_epochs() -> None:
 def test_memories_hold_each_allowed_item_once() -> None:
     sampler = build(SRNS, OBSERVED, candidates=3, options={"fresh": 2})
     for epoch in range(1, 6):
-        begin(sampler, context(epoch))
-        for user in USERS:
-            held = sampler.memory[user].tolist()
-            assert not OBSERVED[user, held].any()
-            if user:  # 11 items are left: among 9 there are three different ones but once in thousands
-                assert len(set(held)) == 3
+        now = context(epoch)
+        begin(sampler, now)
+        for memory in (sampler.memory, sampler.draw_candidates(now)):
+            for user, held in enumerate(memory.tolist()):
+                assert not OBSERVED[user, held].any()
+                assert len(set(held)) == min(3, len(set(sampler.joined[user].tolist()) - {0}))
+
+
+def test_the_first_memories_know_every_item() -> None:
+    observed = np.zeros((200, 5))
+    observed[:, 4] = 1
+    sampler = build(SRNS, observed, candidates=2, options={"temperature": 1e6})
+    begin(sampler, batch(observed, [0], [4], random_layers(200, 5)))
+    counts = np.bincount(sampler.memory.flatten(), minlength=5)  # of items that nobody scores apart
+    assert counts[4] == 0
+    assert chisquare(counts[:4]).pvalue > 1e-4
 
 
 def test_what_may_no_longer_be_drawn_leaves_the_memory() -> None:
@@ -62,38 +72,60 @@ def test_what_may_no_longer_be_drawn_leaves_the_memory() -> None:
     begin(sampler, context(1))
     exclude = np.zeros(OBSERVED.shape)
     exclude[1:, 1:9] = 1  # the others have items 9, 10 and 11 left
-    begin(sampler, context(2, exclude=exclude))
+    now = context(2, exclude=exclude)
+    begin(sampler, now)
     assert sampler.memory[1:].min() >= 9
+    assert sampler.draw_candidates(now)[1:].min() >= 9
+
+
+def chances(known: list[int], weights: np.ndarray) -> dict[tuple[int, ...], float]:
+    """Draw two of some items without replacement; the same twice where there is no other."""
+    if len(known) == 1:
+        return {(known[0], known[0]): 1.0}
+    found: dict[tuple[int, ...], float] = {}
+    for first, second in permutations(known, 2):
+        p = weights[first] / weights[known].sum()
+        p *= weights[second] / (weights[known].sum() - weights[first])
+        pair = (min(first, second), max(first, second))
+        found[pair] = found.get(pair, 0.0) + p
+    return found
+
+
+def follows(drawn: torch.Tensor, chance: dict[tuple[int, ...], float]) -> bool:
+    pairs = [tuple(each) for each in drawn.sort(dim=1).values.tolist()]
+    counts = np.array([pairs.count(pair) for pair in chance])
+    assert counts.sum() == len(pairs)
+    return bool(chisquare(counts, np.array(list(chance.values())) * len(pairs)).pvalue > 1e-4)
 
 
 @pytest.mark.parametrize("later", [False, True])
 def test_memories_are_drawn_without_replacement_by_their_scores(later: bool) -> None:
     n_users, scores = 6000, np.array([9.0, 1.0, 0.0, -1.0])
+    weights = np.exp(scores / 0.7)
     observed = np.zeros((n_users, 4))
     observed[:, 0] = 1
     layers = Layers(table(np.ones(n_users)), table(scores))
-    options = {"temperature": 0.7, "fresh": 1}
-    sampler = build(SRNS, observed, candidates=2, options=options)
+    sampler = build(SRNS, observed, candidates=2, options={"temperature": 0.7, "fresh": 1})
     if later:  # everybody remembers items 1 and 3
         sampler.memory.copy_(torch.tensor([1, 3]).expand(n_users, 2))
     begin(sampler, batch(observed, [0], [0], layers))
     chance: dict[tuple[int, ...], float] = {}
     for fresh in product([1, 2, 3], repeat=2):
-        known = list(dict.fromkeys(([1, 3] if later else []) + list(fresh)))
-        weights = np.exp(scores / 0.7)
-        if len(known) == 1:  # an item may be there twice where there is no other
-            pair = (known[0], known[0])
-            chance[pair] = chance.get(pair, 0) + 1 / 9
-        for first in known if len(known) > 1 else []:
-            for second in set(known) - {first}:
-                rest = weights[known].sum() - weights[first]
-                p = weights[first] / weights[known].sum() * weights[second] / rest / 9
-                pair = (min(first, second), max(first, second))
-                chance[pair] = chance.get(pair, 0) + p
-    held = sampler.memory.sort(dim=1).values.tolist()
-    counts = np.array([sum(tuple(each) == pair for each in held) for pair in chance])
-    assert counts.sum() == n_users
-    assert chisquare(counts, np.array(list(chance.values())) * n_users).pvalue > 1e-4
+        for pair, p in chances(list(dict.fromkeys([*([1, 3] if later else []), *fresh])), weights).items():
+            chance[pair] = chance.get(pair, 0.0) + p / 9
+    assert follows(sampler.memory, chance)
+
+
+def test_each_pair_renews_the_memory_for_itself() -> None:
+    observed, scores = [[1, 0, 0, 0, 0]], np.array([9.0, 1.0, 0.0, -1.0, 0.5])
+    layers = Layers(table([1.0]), table(scores))
+    sampler = build(SRNS, observed, candidates=2, options={"temperature": 0.7, "fresh": 1})
+    sampler.memory.copy_(torch.tensor([[1, 3]]))
+    now = batch(observed, [0] * 6000, [0] * 6000, layers)
+    begin(sampler, now)
+    known = list(dict.fromkeys(sampler.joined[0].tolist()))
+    assert known[:2] == [1, 3]
+    assert follows(sampler.draw_candidates(now), chances(known, np.exp(scores / 0.7)))
 
 
 def test_state_comes_back_with_its_history() -> None:
@@ -114,7 +146,7 @@ def test_blocks_of_users_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dtlns.samplers.srns._USERS", 4)
     begin(parts, context(1))
     assert torch.equal(whole.memory, parts.memory)
-    torch.testing.assert_close(whole.scores_history, parts.scores_history)
+    torch.testing.assert_close(whole.log_weights, parts.log_weights)
 
 
 def test_options_are_checked() -> None:
