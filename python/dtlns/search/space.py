@@ -12,7 +12,7 @@ from dtlns.config import checked
 from dtlns.recipe import Recipe
 
 Scalar = bool | int | float | str
-_LIMIT = 256  # combinations of corners that are all looked at
+_LIMIT = 256  # combinations of choices that are all looked at
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,6 @@ class Choice:
     """A list of values, without an order."""
 
     values: tuple[Scalar, ...]
-
-    @property
-    def corners(self) -> tuple[Scalar, ...]:
-        """What is tried before the search begins: everything."""
-        return self.values
 
     @property
     def size(self) -> float:
@@ -53,9 +48,10 @@ class Range:
     step: float | None = None
 
     @property
-    def corners(self) -> tuple[Scalar, ...]:
-        """What is tried before the search begins: the ends."""
-        return self.low, self.high
+    def middle(self) -> float:
+        """A value between the ends."""
+        step = self._step
+        return (self.low + self.high) / 2 if step is None else self.low + step * (int(self.size) // 2)
 
     @property
     def size(self) -> float:
@@ -105,24 +101,28 @@ def at_point(base: Recipe, point: Point, source: str = "space") -> Recipe:
 
 
 def corners(space: Space) -> Iterator[dict[str, Scalar]]:
-    """Go through points that show whether a space makes sense: all combinations of ends and choices.
+    """Go through points that show whether a space makes sense.
 
-    Where there are more than a few hundred, one place after the other goes through its ends or choices, and
-    the others keep their first.
+    All combinations of choices, with ranges in their middle; where there are more than a few hundred, one
+    place after the other goes through its choices, and the others keep their first. Then one range after the
+    other goes to its ends: all of them at once need not make sense, such as two weights of 0, and are hardly
+    ever drawn.
 
     Args:
         space: The space.
     """
-    ends = {place: axis.corners for place, axis in space.items()}
-    if math.prod(len(values) for values in ends.values()) <= _LIMIT:
-        for values in itertools.product(*ends.values()):
-            yield dict(zip(ends, values, strict=True))
-        return
-    first = {place: values[0] for place, values in ends.items()}
-    yield first
-    for place, values in ends.items():
-        for value in values[1:]:
-            yield first | {place: value}
+    some = {
+        place: axis.values if isinstance(axis, Choice) else (axis.middle,) for place, axis in space.items()
+    }
+    first = {place: values[0] for place, values in some.items()}
+    if math.prod(len(values) for values in some.values()) <= _LIMIT:
+        yield from grid({place: Choice(values) for place, values in some.items()})
+    else:
+        yield first
+        yield from (first | {place: value} for place, values in some.items() for value in values[1:])
+    for place, axis in space.items():
+        if isinstance(axis, Range):
+            yield from (first | {place: end} for end in (axis.low, axis.high))
 
 
 def grid(space: Space) -> Iterator[dict[str, Scalar]]:

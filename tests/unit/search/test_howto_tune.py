@@ -23,7 +23,9 @@ def test_the_files_are_read(tmp_path: Path) -> None:
     # the example in the repository says the same, without the defaults
     assert load_tune_config(file) == load_tune_config(ROOT / "examples" / "movielens-tune.toml")
     file.write_text(ease)
-    assert parse_space(load_tune_config(file).space) == {"train.model.options.l2": Range(1.0, 1000.0, log=True)}
+    assert parse_space(load_tune_config(file).space) == {
+        "train.model.options.l2": Range(1.0, 1000.0, log=True)
+    }
 
 
 def test_the_python_runs_and_its_settings_can_be_pasted(tmp_path: Path) -> None:

@@ -42,9 +42,11 @@ def test_numbers_take_the_type_of_the_setting() -> None:
         }
     )
     assert found["train.epochs"] == Range(10, 30, step=10)
-    assert [type(end) for end in found["train.l2"].corners] == [float, float]
-    assert [type(end) for end in found["train.model.options.anything"].corners] == [int, int]
-    assert [type(value) for value in found["selection.scale"].corners] == [float, float]
+    for place, kind in (("train.l2", float), ("train.model.options.anything", int)):
+        axis = found[place]
+        assert isinstance(axis, Range)
+        assert (type(axis.low), type(axis.high)) == (kind, kind)
+    assert str(found["selection.scale"]) == "Choice(values=(1.0, 2.5))"
     assert list(found) == sorted(found)
 
 
@@ -110,10 +112,15 @@ def test_a_point_changes_its_places_and_nothing_else() -> None:
         at_point(base, {"train.l2": -1.0}, "s")
 
 
-def test_corners_are_all_combinations_of_ends_and_choices() -> None:
-    found = list(corners({"a": Choice((1, 2, 3)), "b": Range(0.0, 1.0)}))
-    assert found == [{"a": a, "b": b} for a, b in itertools.product((1, 2, 3), (0.0, 1.0))]
+def test_corners_are_all_combinations_of_choices_and_then_ends() -> None:
+    space = {"a": Choice((1, 2)), "b": Range(0.0, 1.0), "c": Choice(("x", "y")), "d": Range(10, 40, step=10)}
+    found = list(corners(space))
+    choices = [{"a": a, "b": 0.5, "c": c, "d": 30} for a, c in itertools.product((1, 2), "xy")]
+    first = choices[0]
+    assert found == [*choices, first | {"b": 0.0}, first | {"b": 1.0}, first | {"d": 10}, first | {"d": 40}]
     assert list(corners({})) == [{}]
+    (middle, *_) = corners({"e": Range(1, 10**12)})
+    assert isinstance(middle["e"], int)
 
 
 def test_corners_of_a_large_space_change_one_place_at_a_time() -> None:
