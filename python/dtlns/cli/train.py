@@ -168,7 +168,9 @@ def command(
             hint="say what they do with --use",
         )
     which = {name: value for name, value in (("top", top), ("scale", scale)) if _given(name)}
-    listeners = [stderr_progress(), *([] if tensorboard is None else [tensorboard_progress(tensorboard)])]
+    listeners = [stderr_progress()]
+    if tensorboard is not None and is_first():
+        listeners.append(tensorboard_progress(tensorboard))
     with TemporaryDirectory() as scratch:
         # of the processes of torchrun, the first one writes; what the others have is the same
         place = out if is_first() else Path(scratch) / "model"

@@ -97,7 +97,10 @@ class Batch:
             each = torch.bmm(negatives, users.unsqueeze(2)).squeeze(2).float()
             return each if shift is None else each + shift
         shared = negatives[0].T  # one product of matrices, and no copy for each pair
-        return (users @ shared if shift is None else torch.addmm(shift, users, shared)).float()
+        if shift is None or torch.is_autocast_enabled(users.device.type):
+            product = (users @ shared).float()  # the shift is far from 0: half precision would round it
+            return product if shift is None else product + shift
+        return torch.addmm(shift, users, shared)
 
     def whole_vectors(self) -> tuple[Tensor, Tensor]:
         """Return users and positives of the whole batch, float32 [W, D] each."""

@@ -215,8 +215,12 @@ class Loop:
             self.false_negatives.check(self.train)
             self.batches = self._batches()
         if type(self.sampler).begin_epoch is not Sampler.begin_epoch:
+            training = self.model.training
+            self.model.eval()
             with torch.no_grad():
                 users, items = self.model.layers()
+            self.model.train(training)
+            with torch.no_grad():
                 self.sampler.begin_epoch(
                     EpochContext(
                         draws=self.batches.draws,
@@ -264,9 +268,13 @@ class Loop:
     def _select(self, scorer: Scorer) -> float:
         selector = cast("SelectorLike", self.selector)
         if self.processes.size > 1 and isinstance(selector, SharedSelector):
-            total, count = self.processes.sum(*selector.part(scorer, self.processes.share))
+            total, count = self.processes.sum(*selector.part(scorer, self._share_of_users))
             return total / count
         return float(self.processes.from_first(float(selector(scorer))))  # all stop at the same epoch
+
+    def _share_of_users(self, n: int) -> slice:
+        """Divide users among the processes; of fewer users than processes, each rates all: the same mean."""
+        return self.processes.share(n) if n >= self.processes.size else slice(None)
 
     def _scorer(self) -> EmbeddingScorer:
         tables = self.model.pooled(self.similarity)

@@ -22,6 +22,7 @@ from dtlns.samplers.base import EpochContext
 from dtlns.samplers.registry import build_sampler
 from dtlns.samplers.scored import ScoreBased
 from dtlns.training.batches import Batches
+from dtlns.training.loop import Loop
 from dtlns.training.pairs import Pairs
 from dtlns.training.parallel import ALONE, Processes, processes
 from dtlns.training.settings import LossConfig, SamplerConfig, TrainConfig
@@ -113,3 +114,9 @@ def test_after_an_error_nobody_waits_for_the_others(device: str, last: str, call
     with pytest.raises(MemoryError), processes(torch.device(device)):
         raise MemoryError
     assert calls[-1] == last
+
+
+def test_fewer_users_than_processes_are_rated_by_each() -> None:
+    loop = Loop.__new__(Loop)
+    loop.processes = Processes(2, 3)
+    assert [loop._share_of_users(n) for n in (2, 3)] == [slice(None), slice(2, 3)]
