@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dtlns.data.views import TrainView
-from dtlns.embeddings import Layers, with_sparse_gradient
+from dtlns.embeddings import Layers, SeparateLayers
 from dtlns.sparse import csr_tensor
 
 
@@ -25,14 +25,13 @@ def propagate(nodes: Tensor, adjacency: Tensor, hops: int, n_users: int) -> Laye
         n_users: U.
 
     Returns:
-        float32 [U, hops + 1, D] and [I, hops + 1, D], the input first.
+        float32 [U, hops + 1, D] and [I, hops + 1, D], the input first. They have the gradients of the powers
+        of the dense matrix, but none of higher order.
     """
-    users, items = _Propagate.apply(nodes, adjacency, hops, n_users)
-    layers, size = hops + 1, nodes.shape[1]
+    layers = _Propagate.apply(nodes, adjacency, hops, n_users)
     # rows' gradients are added up in a fixed order on the CPU alone; the compiler knows no sparse tensors
-    if nodes.is_cuda or torch.compiler.is_compiling():
-        return Layers(users.view(-1, layers, size), items.view(-1, layers, size))
-    return Layers(with_sparse_gradient(users, layers), with_sparse_gradient(items, layers))
+    sparse = not (nodes.is_cuda or torch.compiler.is_compiling())
+    return SeparateLayers(layers[::2], layers[1::2], sparse_gradients=sparse)
 
 
 def multiply(adjacency: Tensor, nodes: Tensor) -> Tensor:
@@ -83,43 +82,37 @@ def normalized_adjacency(train: TrainView) -> Tensor:
 
 
 class _Propagate(torch.autograd.Function):
-    """All powers of a symmetric matrix applied to the embeddings; row r · L + l is layer l of node r.
+    """All powers of a symmetric matrix applied to the embeddings: users and items of each layer in turn.
 
     Backward is g_0 + A (g_1 + A (g_2 + ...)): as many sparse products as forward, with the same matrix,
-    since A is symmetric. Autograd's own backward would transpose A each time.
+    since A is symmetric. Autograd's own backward would transpose A each time. A layer's gradient may be
+    sparse: that of the rows which a batch took.
     """
 
     @staticmethod
-    def forward(ctx: Any, nodes: Tensor, adjacency: Tensor, hops: int, n_users: int) -> tuple[Tensor, Tensor]:
-        ctx.adjacency, ctx.layers, ctx.shape = adjacency, hops + 1, nodes.shape
-        ctx.split = [n_users, len(nodes) - n_users]
+    def forward(ctx: Any, nodes: Tensor, adjacency: Tensor, hops: int, n_users: int) -> tuple[Tensor, ...]:
+        ctx.adjacency, ctx.n_users, ctx.shape = adjacency, n_users, nodes.shape
         ctx.set_materialize_grads(False)
         powers = [nodes.detach()]
         for _ in range(hops):
             powers.append(multiply(adjacency, powers[-1]))
-        users, items = (
-            torch.stack(part, dim=1)
-            for part in zip(*(torch.split(power, ctx.split) for power in powers), strict=True)
-        )
-        return users.view(-1, nodes.shape[1]), items.view(-1, nodes.shape[1])
+        return tuple(part for power in powers for part in (power[:n_users], power[n_users:]))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None, None, None]:
         total = ctx.adjacency.values().new_zeros(ctx.shape)
-        for layer in range(ctx.layers - 1, -1, -1):
-            for part, grad in zip(torch.split(total, ctx.split), grads, strict=True):
-                if grad is not None:
-                    _add_layer(part, grad, layer, ctx.layers)
+        for layer in range(len(grads) // 2 - 1, -1, -1):
+            _add(total[: ctx.n_users], grads[2 * layer])
+            _add(total[ctx.n_users :], grads[2 * layer + 1])
             if layer:
                 total = multiply(ctx.adjacency, total)
         return total, None, None, None
 
 
-def _add_layer(total: Tensor, grad: Tensor, layer: int, layers: int) -> None:
-    """Add one layer of a gradient, [R · L, D] dense or of the gathered rows, to float32 [R, D]."""
-    if not grad.is_sparse:
-        total += grad.view(-1, layers, total.shape[1])[:, layer]
-        return
-    rows = grad._indices()[0]  # which may hold a row twice: making them unique would sort them
-    here = (rows % layers == layer).nonzero().squeeze(1)
-    total.index_add_(0, rows.index_select(0, here) // layers, grad._values().index_select(0, here))
+def _add(total: Tensor, grad: Tensor | None) -> None:
+    """Add a gradient, dense or of some rows, to float32 [R, D]."""
+    if grad is not None and grad.is_sparse:
+        # a row may be there twice, and making rows unique would sort them
+        total.index_add_(0, grad._indices()[0], grad._values().contiguous())
+    elif grad is not None:
+        total += grad

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dtlns.data.views import TrainView
 from dtlns.draws import Draws
-from dtlns.embeddings import Layers, Similarity, comparable, gather_rows
+from dtlns.embeddings import Layers, Similarity, comparable
 from dtlns.sampling import NEGATIVES
 from dtlns.training.settings import SamplerConfig
 from dtlns.trees import PathCodes
@@ -99,9 +99,9 @@ class SamplingContext(DrawContext):
         return comparable(self.pooling(self.layers.items.detach()), self.similarity)
 
     @cached_property
-    def item_layers(self) -> Tensor:
-        """float32 [I, L, D], each layer by itself, to choose by."""
-        return comparable(self.layers.items.detach(), self.similarity)
+    def item_layers(self) -> tuple[Tensor, ...]:
+        """L times float32 [I, D], each layer by itself, to choose by."""
+        return tuple(comparable(layer.detach(), self.similarity) for layer in self.layers.each_item_layer())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -145,9 +145,9 @@ class Negatives:
     allowed: Tensor | None = None
     auxiliary_losses: Tensor | None = None
 
-    def embeddings(self, items: Tensor) -> Tensor:
-        """Return float32 [B, K, L, D]: the mixed embeddings, or those of `ids` from [I, L, D]."""
-        return gather_rows(items, self.ids) if self.layers is None else self.layers
+    def embeddings(self, layers: Layers) -> Tensor:
+        """Return float32 [B, K, L, D]: the mixed embeddings, or those of `ids`."""
+        return layers.item_rows(self.ids) if self.layers is None else self.layers
 
 
 class Sampler(nn.Module, ABC):

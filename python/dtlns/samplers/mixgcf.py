@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dtlns.embeddings import comparable, gather_chosen
+from dtlns.embeddings import comparable
 from dtlns.samplers.base import Negatives, SamplingContext
 from dtlns.samplers.scored import ScoreBased, candidate_scores
 from dtlns.training.streams import MIXING
@@ -26,7 +26,7 @@ class MixGCF(ScoreBased):
     def sample(self, context: SamplingContext) -> Negatives:
         """Synthesise negatives: ids int64 [B, K], layers float32 [B, K, L, D]."""
         chosen = self.choose(context)
-        negative = gather_chosen(context.layers.items, chosen)
+        negative = context.layers.chosen_items(chosen)
         mixing = self.coefficients(context)
         mixed = torch.lerp(negative, context.positive_layers.unsqueeze(1), mixing)
         return Negatives(chosen[:, :, 0], layers=mixed)
@@ -34,12 +34,12 @@ class MixGCF(ScoreBased):
     def scores(self, context: SamplingContext, candidates: Tensor) -> Tensor:
         """Score candidates per layer, by the pooled user where pooling keeps its size: float32 [B, C, L]."""
         users = context.user_vectors
-        if users.shape[-1] != context.item_layers.shape[-1]:  # layers are put beside each other
+        if users.shape[-1] != context.item_layers[0].shape[-1]:  # layers are put beside each other
             users = comparable(context.user_layers.detach(), context.similarity)
         return candidate_scores(users, context.item_layers, candidates)
 
     def coefficients(self, context: SamplingContext) -> Tensor:
         """Draw r: float32 [B, K, L, 1], keyed by seed, epoch and row."""
-        n_layers = context.layers.items.shape[1]
+        n_layers = context.layers.n_layers
         numbers = context.uniform(self.negatives * n_layers, purpose=MIXING)
         return numbers.view(len(numbers), self.negatives, n_layers, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, Self
 
 import torch
@@ -125,54 +125,46 @@ def min_max(scores: Tensor, dim: int = 1) -> Tensor:
 
 
 @torch.no_grad()
-def candidate_scores(users: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
+def candidate_scores(users: Tensor, items: Tensor | Sequence[Tensor], candidates: Tensor) -> Tensor:
     """Compute <e_u, e_n> for every candidate and layer, without gradient.
 
     Source: eq. 8 of MixGCF (KDD 2021) without the mixing, which does not change the choice.
 
     Args:
         users: float32 [B, D], one vector for all layers, or [B, L, D], one for each.
-        items: float32 [I, L, D].
+        items: float32 [I, L, D], or layer by layer, L times [I, D].
         candidates: int64 [B, N].
 
     Returns:
         float32 [B, N, L].
+
+    Raises:
+        InputError: On the CPU, a candidate is no item.
     """
+    layers = items.unbind(1) if isinstance(items, Tensor) else items
+    queries = users.unbind(1) if users.ndim == 3 else (users,) * len(layers)
     batch, n = candidates.shape
-    n_items, layers, size = items.shape
-    per_layer = users.ndim == 3 and layers > 1
+    n_items = len(layers[0])
     # the product below is the CPU's, unknown to the compiler, and for some of the items
-    if items.is_cuda or torch.compiler.is_compiling() or n > n_items or not candidates.numel():
-        taken = items.reshape(n_items, -1)[candidates.reshape(-1)].view(batch, n, layers, size)
-        if per_layer:
-            return (taken * users.unsqueeze(1)).sum(dim=-1)
-        found = torch.bmm(taken.view(batch, n * layers, size), users.reshape(batch, size, 1))
-        return found.view(batch, n, layers)
+    if users.is_cuda or torch.compiler.is_compiling() or n > n_items or not candidates.numel():
+        gathered = [
+            (layer[candidates] * query.unsqueeze(1)).sum(dim=2)
+            for query, layer in zip(queries, layers, strict=True)
+        ]
+        return torch.stack(gathered, dim=2)
     ids = candidates.numpy()
-    if ids.min() < 0 or ids.max() >= n_items:  # which the product below does not look at
+    if ids.min() < 0 or ids.max() >= n_items:  # which the product does not look at
         raise InputError(f"candidates are from {ids.min()} to {ids.max()}", allowed=f"0 to {n_items - 1}")
-    # row c · L + l of the unfolded table is layer l of item c
-    rows = candidates.unsqueeze(2) * layers + torch.arange(layers)
-    queries = users.reshape(-1, size)
-    if per_layer:
-        return _wanted_products(queries, items, rows.transpose(1, 2)).view(batch, layers, n).transpose(1, 2)
-    return _wanted_products(queries, items, rows).view(batch, n, layers)
-
-
-def _wanted_products(queries: Tensor, items: Tensor, rows: Tensor) -> Tensor:
-    """Multiply each of [Q, D] by its share of `rows`, of [I · L, D]: float32, one number a row.
-
-    No row is gathered: a copy of all of them would be N · L times the batch. There must not be more rows in a
-    share than in the table, as PyTorch takes them for the places of a sparse matrix.
-    """
-    table = items.reshape(-1, items.shape[2])
-    each = rows.numel() // len(queries)
+    # the wanted products as a sparse matrix: no candidate is gathered, which would move N · L times the batch
     wanted = csr_tensor(
-        torch.arange(0, rows.numel() + 1, each),
-        rows.reshape(-1),
-        queries.new_zeros(rows.numel()),
-        (len(queries), len(table)),
+        torch.arange(0, batch * n + 1, n),
+        candidates.reshape(-1),
+        users.new_zeros(batch * n),
+        (batch, n_items),
         check=False,  # an item may be a candidate twice, in any order
     )
-    products: Tensor = torch.sparse.sampled_addmm(wanted, queries, table.T, beta=0).values()
-    return products
+    products = [
+        torch.sparse.sampled_addmm(wanted, query, layer.T, beta=0).values()
+        for query, layer in zip(queries, layers, strict=True)
+    ]
+    return torch.stack(products, dim=1).view(batch, n, len(layers))

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from dtlns.embeddings import Similarity, gather_rows
+from dtlns.embeddings import Similarity
 from dtlns.losses.base import Batch, Loss
 from dtlns.models.base import EmbeddingModel
 from dtlns.samplers.base import DrawContext, Prepared, Sampler, SamplingContext
@@ -62,8 +62,8 @@ class TrainStep(nn.Module):
         step = Step(drawn.seed, drawn.epoch, drawn.number)
         layers = self.model.layers(step)
         with self._precision(drawn.users.device):
-            user_layers = gather_rows(layers.users, drawn.users)
-            positive_layers = gather_rows(layers.items, drawn.positives)
+            user_layers = layers.user_rows(drawn.users)
+            positive_layers = layers.item_rows(drawn.positives)
             found = self.sampler.sample(
                 SamplingContext(
                     **vars(drawn),
@@ -85,7 +85,7 @@ class TrainStep(nn.Module):
                 layers=layers,
                 user_layers=user_layers,
                 positive_layers=positive_layers,
-                negative_layers=found.embeddings(layers.items),
+                negative_layers=found.embeddings(layers),
                 allowed=found.allowed,
                 log_q=found.log_q,
                 step=step,

@@ -19,7 +19,7 @@ from dtlns.samplers.registry import build_sampler
 from dtlns.training.device import resolve_device
 from dtlns.training.identity import run_identity
 from dtlns.training.loop import Loop, Refresh, SelectorLike
-from dtlns.training.memory import memory_named
+from dtlns.training.memory import memory_kept, memory_named
 from dtlns.training.parallel import processes
 from dtlns.training.progress import Progress
 from dtlns.training.result import TrainedModel
@@ -98,7 +98,7 @@ def train(
     where = device if isinstance(device, torch.device) else resolve_device(device)
     codes = dict(codes or {})
     loss = loss_for(model, settings)
-    with processes(where) as group, memory_named(settings):
+    with processes(where) as group, memory_named(settings), memory_kept():
         loop = Loop(
             model=model.to(where),
             sampler=build_sampler(settings, train, codes).to(where),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dtlns.data.views import TrainView
-from dtlns.embeddings import Layers, gather_chosen, gather_rows
+from dtlns.embeddings import Layers, gather_rows
 from dtlns.models.propagation import multiply, normalized_adjacency, propagate
 
 USERS, ITEMS, SIZE, HOPS = 7, 5, 3, 3
@@ -42,16 +42,14 @@ def test_product_equals_that_of_the_dense_matrix(adjacency: Tensor, nodes: Tenso
 
 
 def rows_of_both(layers: Layers) -> Tensor:
-    users = gather_rows(layers.users, torch.tensor([1, 2, 1, 6]))  # a row twice
-    items = gather_rows(layers.items, torch.tensor([[0, 4], [0, 1], [3, 3], [2, 0]]))
-    mixed = gather_chosen(
-        layers.items, torch.tensor([[0, 1, 2, 3], [4, 0, 0, 4], [3, 3, 3, 3], [1, 0, 2, 4]])
-    )
+    users = layers.user_rows(torch.tensor([1, 2, 1, 6]))  # a row twice
+    items = layers.item_rows(torch.tensor([[0, 4], [0, 1], [3, 3], [2, 0]]))
+    mixed = layers.chosen_items(torch.tensor([[0, 1, 2, 3], [4, 0, 0, 4], [3, 3, 3, 3], [1, 0, 2, 4]]))
     return (users * items.sum(dim=1)).square().sum() + (users * mixed).sum()
 
 
 def rows_of_users(layers: Layers) -> Tensor:
-    return gather_rows(layers.users, torch.tensor([0, 3])).square().sum()
+    return layers.user_rows(torch.tensor([0, 3])).square().sum()
 
 
 def whole_items(layers: Layers) -> Tensor:
@@ -79,14 +77,14 @@ def test_gradient_of_gathered_rows_is_the_same_each_time(adjacency: Tensor, node
     factors = torch.randn(5000, HOPS + 1, SIZE, generator=generator)
 
     def gradient() -> Tensor:
-        items = gather_rows(propagate(nodes, adjacency, HOPS, USERS).items, index)
+        items = propagate(nodes, adjacency, HOPS, USERS).item_rows(index)
         return torch.autograd.grad((items * factors).sum(), nodes)[0]
 
     first = gradient()
     assert all(torch.equal(gradient(), first) for _ in range(5))
 
 
-def test_a_view_of_a_table_has_an_ordinary_gradient(adjacency: Tensor, nodes: Tensor) -> None:
+def test_a_table_has_an_ordinary_gradient(adjacency: Tensor, nodes: Tensor) -> None:
     users = propagate(nodes, adjacency, HOPS, USERS).users[:, 1:]
     taken = gather_rows(users, torch.tensor([5, 0]))
     (gradient,) = torch.autograd.grad(taken.square().sum(), nodes)

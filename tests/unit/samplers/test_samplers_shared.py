@@ -66,7 +66,7 @@ def test_softmax_over_popular_draws_estimates_the_sum_over_what_the_user_does_no
         layers=layers,
         user_layers=context.user_layers,
         positive_layers=context.positive_layers,
-        negative_layers=found.embeddings(layers.items),
+        negative_layers=found.embeddings(layers),
         allowed=found.allowed,
         log_q=found.log_q,
         step=Step(0, 1, 0),

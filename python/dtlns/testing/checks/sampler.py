@@ -235,7 +235,7 @@ def _check_state(build: Callable[[], Sampler], rows: NDArray[np.int64]) -> None:
 def _check_gradient(build: Callable[[], Sampler], rows: NDArray[np.int64]) -> None:
     sampler, context = build(), _context(rows)
     found = _sample(sampler, context)
-    loss = found.embeddings(context.layers.items).square().sum()
+    loss = found.embeddings(context.layers).square().sum()
     if found.auxiliary_losses is not None:
         loss = loss + found.auxiliary_losses.sum()
     loss.backward()  # type: ignore[no-untyped-call]
