@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Self
 
-import torch
 from torch import Tensor
 
 from dtlns.data.views import TrainView
@@ -46,5 +45,4 @@ class LightGCN(EmbeddingModel):
 
     def layers(self, step: Step | None = None) -> Layers:
         """Propagate: float32 [U, L, D] and [I, L, D], the input embeddings first."""
-        nodes = torch.cat([self.user_embeddings, self.item_embeddings])
-        return propagate(nodes, self.adjacency, self.hops, self.n_users)
+        return propagate(self.user_embeddings, self.item_embeddings, self.adjacency, self.hops)

@@ -105,8 +105,8 @@ class NGCF(EmbeddingModel):
 
     def _neighbourhoods(self, nodes: Tensor) -> Tensor:
         """Multiply by the adjacency: float32 [U + I, D]."""
-        users, items = propagate(nodes, self.adjacency, 1, self.n_users)
-        return torch.cat([users[:, 1], items[:, 1]])
+        layers = propagate(nodes[: self.n_users], nodes[self.n_users :], self.adjacency, 1)
+        return torch.cat([layers.users[:, 1], layers.items[:, 1]])
 
 
 def _weights(name: str, hops: int, dimensions: int, seed: int) -> nn.ParameterList:

@@ -15,22 +15,23 @@ from dtlns.embeddings import Layers, SeparateLayers
 from dtlns.sparse import csr_tensor
 
 
-def propagate(nodes: Tensor, adjacency: Tensor, hops: int, n_users: int) -> Layers:
-    """Apply all powers of a symmetric matrix up to `hops` to embeddings: E_(l+1) = A E_l.
+def propagate(users: Tensor, items: Tensor, adjacency: Tensor, hops: int) -> Layers:
+    """Apply all powers of a bipartite graph's matrix up to `hops` to embeddings: E_(l+1) = A E_l.
 
     Args:
-        nodes: float32 [U + I, D], users first.
-        adjacency: Symmetric sparse CSR, float32 [U + I, U + I].
+        users: float32 [U, D].
+        items: float32 [I, D].
+        adjacency: Symmetric sparse CSR, float32 [U + I, U + I], users first, with edges between users and
+            items alone, as `normalized_adjacency` makes it.
         hops: Number of products.
-        n_users: U.
 
     Returns:
         float32 [U, hops + 1, D] and [I, hops + 1, D], the input first. They have the gradients of the powers
         of the dense matrix, but none of higher order.
     """
-    layers = _Propagate.apply(nodes, adjacency, hops, n_users)
+    layers = _Propagate.apply(users, items, adjacency, hops)
     # rows' gradients are added up in a fixed order on the CPU alone; the compiler knows no sparse tensors
-    sparse = not (nodes.is_cuda or torch.compiler.is_compiling())
+    sparse = not (users.is_cuda or torch.compiler.is_compiling())
     return SeparateLayers(layers[::2], layers[1::2], sparse_gradients=sparse)
 
 
@@ -90,23 +91,38 @@ class _Propagate(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, nodes: Tensor, adjacency: Tensor, hops: int, n_users: int) -> tuple[Tensor, ...]:
-        ctx.adjacency, ctx.n_users, ctx.shape = adjacency, n_users, nodes.shape
+    def forward(ctx: Any, users: Tensor, items: Tensor, adjacency: Tensor, hops: int) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        powers = [nodes.detach()]
+        ctx.to_users, ctx.to_items = _halves(adjacency, len(users))
+        ctx.size = users.shape[1]
+        layers = [users.detach(), items.detach()]
         for _ in range(hops):
-            powers.append(multiply(adjacency, powers[-1]))
-        return tuple(part for power in powers for part in (power[:n_users], power[n_users:]))
+            users, items = layers[-2:]
+            layers += [multiply(ctx.to_users, items), multiply(ctx.to_items, users)]
+        return tuple(layers)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None, None, None]:
-        total = ctx.adjacency.values().new_zeros(ctx.shape)
-        for layer in range(len(grads) // 2 - 1, -1, -1):
-            _add(total[: ctx.n_users], grads[2 * layer])
-            _add(total[ctx.n_users :], grads[2 * layer + 1])
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, Tensor, None, None]:
+        values, size = ctx.to_users.values(), ctx.size
+        users, items = (values.new_zeros(half.shape[0], size) for half in (ctx.to_users, ctx.to_items))
+        for layer in range(len(grads) - 2, -1, -2):
+            _add(users, grads[layer])
+            _add(items, grads[layer + 1])
             if layer:
-                total = multiply(ctx.adjacency, total)
-        return total, None, None, None
+                users, items = multiply(ctx.to_users, items), multiply(ctx.to_items, users)
+        return users, items, None, None
+
+
+def _halves(adjacency: Tensor, n_users: int) -> tuple[Tensor, Tensor]:
+    """Split the matrix of a bipartite graph into its two blocks, [U, I] and [I, U].
+
+    Users have few neighbours and items many: threads that share the rows of one block have alike work.
+    """
+    starts, columns, values = adjacency.crow_indices(), adjacency.col_indices(), adjacency.values()
+    n_items, middle = adjacency.shape[0] - n_users, len(values) // 2  # each edge is there twice
+    to_users = starts[: n_users + 1], columns[:middle] - n_users, values[:middle], (n_users, n_items)
+    to_items = starts[n_users:] - middle, columns[middle:], values[middle:], (n_items, n_users)
+    return csr_tensor(*to_users, check=False), csr_tensor(*to_items, check=False)
 
 
 def _add(total: Tensor, grad: Tensor | None) -> None:

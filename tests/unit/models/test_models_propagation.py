@@ -65,7 +65,7 @@ def rows_and_whole(layers: Layers) -> Tensor:
 def test_gradient_equals_that_of_the_dense_graph(
     loss: Callable[[Layers], Tensor], adjacency: Tensor, nodes: Tensor
 ) -> None:
-    value = loss(propagate(nodes, adjacency, HOPS, USERS))
+    value = loss(propagate(nodes[:USERS], nodes[USERS:], adjacency, HOPS))
     expected = loss(dense_layers(nodes, adjacency))
     torch.testing.assert_close(value, expected)
     torch.testing.assert_close(torch.autograd.grad(value, nodes), torch.autograd.grad(expected, nodes))
@@ -77,7 +77,7 @@ def test_gradient_of_gathered_rows_is_the_same_each_time(adjacency: Tensor, node
     factors = torch.randn(5000, HOPS + 1, SIZE, generator=generator)
 
     def gradient() -> Tensor:
-        items = propagate(nodes, adjacency, HOPS, USERS).item_rows(index)
+        items = propagate(nodes[:USERS], nodes[USERS:], adjacency, HOPS).item_rows(index)
         return torch.autograd.grad((items * factors).sum(), nodes)[0]
 
     first = gradient()
@@ -85,7 +85,7 @@ def test_gradient_of_gathered_rows_is_the_same_each_time(adjacency: Tensor, node
 
 
 def test_a_table_has_an_ordinary_gradient(adjacency: Tensor, nodes: Tensor) -> None:
-    users = propagate(nodes, adjacency, HOPS, USERS).users[:, 1:]
+    users = propagate(nodes[:USERS], nodes[USERS:], adjacency, HOPS).users[:, 1:]
     taken = gather_rows(users, torch.tensor([5, 0]))
     (gradient,) = torch.autograd.grad(taken.square().sum(), nodes)
     dense = dense_layers(nodes, adjacency).users[:, 1:][torch.tensor([5, 0])]
