@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import DatabaseError
 
 from dtlns.errors import ArtifactError, ConfigError
+from dtlns.training.identity import differences, flat
 
 STUDY = "study.db"
 
@@ -73,26 +74,14 @@ def _named(file: Path) -> Iterator[None]:
 
 def _recognise(study: optuna.Study, folder: Path, identity: Mapping[str, Any]) -> None:
     """Write down what a new search is, and refuse one that is something else."""
-    ours = _flat(json.loads(json.dumps(identity)))
+    ours = flat(json.loads(json.dumps(identity)))
     theirs = study.user_attrs.get("identity")
     if theirs is None:
         study.set_user_attr("identity", ours)
         return
-    differing = [
-        place for place in sorted(ours.keys() | theirs.keys()) if ours.get(place) != theirs.get(place)
-    ]
-    if differing:
-        changes = [f"{place} was {theirs.get(place)}, is {ours.get(place)}" for place in differing[:3]]
-        more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
+    changes = differences(theirs, ours)
+    if changes:
         raise ConfigError(
-            f"{folder} holds a search with other settings: {'; '.join(changes)}{more}",
+            f"{folder} holds a search with other settings: {changes}",
             hint="choose another folder, or go on with the settings and data that it was begun with",
         )
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix.removesuffix("."): value}
-    return {
-        place: leaf for key, part in value.items() for place, leaf in _flat(part, f"{prefix}{key}.").items()
-    }

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dtlns.errors import ArtifactError
+from dtlns.training.identity import differences, flat
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
@@ -104,16 +105,10 @@ def load_checkpoint(folder: Path, identity: dict[str, Any]) -> tuple[dict[str, T
         ) from error
     if _digest(tensors) != digest:
         raise ArtifactError(f"{path} was changed after it was written", hint="train again without --resume")
-    differing = sorted(
-        name
-        for name in header["identity"].keys() | identity.keys()
-        if header["identity"].get(name) != identity.get(name)
-    )
-    if differing:
-        name = differing[0]
-        theirs, ours = header["identity"].get(name), identity.get(name)
+    changes = differences(flat(header["identity"]), flat(identity))
+    if changes:
         raise ArtifactError(
-            f"{path} belongs to another run: {name} is {theirs}, not {ours}",
+            f"{path} belongs to another run: {changes}",
             hint="resume with the settings and data that it was started with, or train without --resume",
         )
     return tensors, state

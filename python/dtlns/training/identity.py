@@ -1,4 +1,4 @@
-"""What a training run is, for a checkpoint to be recognised by."""
+"""What a run is, for its checkpoint to be recognised by, and what tells two runs apart."""
 
 from __future__ import annotations
 
@@ -47,6 +47,39 @@ def run_identity(
         "device": device.type,
         "selector": None if selector is None else f"{selector.name} {selector.digest}",
     }
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Lay out nested tables as one, by dotted places.
+
+    Example:
+        >>> flat({"settings": {"seed": 0, "model": {"name": "mf"}}})
+        {'settings.seed': 0, 'settings.model.name': 'mf'}
+    """
+    if not isinstance(value, dict):
+        return {prefix.removesuffix("."): value}
+    return {
+        place: leaf for key, part in value.items() for place, leaf in flat(part, f"{prefix}{key}.").items()
+    }
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """Name the first places in which two identities differ.
+
+    Args:
+        theirs: That of the earlier run, flat.
+        ours: That of this one, flat.
+
+    Returns:
+        At most three changes and how many more there are; empty where there are none.
+
+    Example:
+        >>> differences({"seed": 0, "epochs": 5}, {"seed": 1, "epochs": 5})
+        'seed was 0, is 1'
+    """
+    places = [place for place in sorted(ours.keys() | theirs.keys()) if ours.get(place) != theirs.get(place)]
+    changes = "; ".join(f"{place} was {theirs.get(place)}, is {ours.get(place)}" for place in places[:3])
+    return changes + (f" (and {len(places) - 3} more)" if len(places) > 3 else "")
 
 
 def _codes_digest(codes: PathCodes) -> str:

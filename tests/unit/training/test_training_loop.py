@@ -261,9 +261,9 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     view = small_world()
     fit(view, settings(), device="cpu", checkpoint_dir=tmp_path)
-    with pytest.raises(ArtifactError, match="belongs to another run: settings is"):
+    with pytest.raises(ArtifactError, match=r"belongs to another run: settings\.seed was 0, is 1 · hint"):
         fit(view, settings(seed=1), device="cpu", checkpoint_dir=tmp_path, resume=True)
-    with pytest.raises(ArtifactError, match="belongs to another run: train_view is"):
+    with pytest.raises(ArtifactError, match="belongs to another run: train_view was"):
         fit(small_world(1), settings(), device="cpu", checkpoint_dir=tmp_path, resume=True)
 
 
