@@ -155,7 +155,7 @@ def test_a_model_without_epochs_and_a_loose_end(
         (
             "[2, 4]",
             "[2, 4]\ntrain.sampler.name = ['dns', 'dsn']",
-            "unknown sampler 'dsn' (at learning_rate 0.001, ",
+            "unknown sampler 'dsn' (at learning_rate 0.0505, ",
         ),
         ("epochs = 6", "loss = { name = 'bprr' }", "unknown loss 'bprr'"),
         ("epochs = 6", "epochs = 0", "train.epochs = 0\n  allowed: greater than or equal to 1"),
