@@ -20,7 +20,7 @@ _LOOP = [
     ("--lr", "learning_rate", float, "Learning rate of Adam."),
     ("--l2", "l2", float, "Weight of the L2 term."),
     ("--dimensions", "model.dimensions", int, "Embedding size."),
-    ("--layers", "model.layers", int, "Propagation layers (LightGCN)."),
+    ("--layers", "model.layers", int, "Propagation layers, of models that propagate."),
     ("--negatives", "sampler.negatives", int, "Negatives K for each positive."),
     ("--n-candidates", "sampler.candidates", int, "Uniform candidates N of a score-based sampler."),
     ("--seed", "seed", int, "Seed."),

@@ -161,7 +161,7 @@ def command(
     if use is not None or (judged is not None and config is None):
         fit["false_negatives"] = use or "weighted"
     settings = settings_from(recipe.train, fit)
-    _refuse_unused(settings.model.name)
+    _refuse_unused(settings)
     if judged is not None and use is None and settings.false_negatives == "ignore":
         raise ConfigError(
             f"{config}: train.false_negatives = 'ignore', so --false-negatives would change nothing",
@@ -198,10 +198,18 @@ def _given(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def _refuse_unused(model: str) -> None:
-    """Refuse options of the training loop for a model that has none."""
+def _refuse_unused(settings: TrainConfig) -> None:
+    """Refuse options that would change nothing: a lone one, and those of the loop for a fitted model."""
+    model = settings.model.name
     kind = load_plugin("dtlns.models", model)
     if isinstance(kind, type) and issubclass(kind, EmbeddingModel):
+        for flag, name, used, by in (
+            ("--view-weight", "view_weights", settings.sampler.multi_view, "--multi-view"),
+            ("--top", "top", settings.false_negatives != "ignore", "--false-negatives"),
+            ("--scale", "scale", settings.false_negatives != "ignore", "--false-negatives"),
+        ):
+            if _given(name) and not used:
+                raise click.UsageError(f"{flag} changes nothing without {by}")
         return
     unused = [
         option.opts[0]

@@ -62,7 +62,7 @@ class InBatch(Sampler):
         if config.negatives != 1:
             raise ConfigError(
                 f"in-batch negatives are as many as a batch has pairs, not {config.negatives}",
-                hint="leave negatives out, and set batch_size",
+                hint="leave the number of negatives out; the batch size sets it",
             )
         return cls(torch.from_numpy(train.item_counts.astype(np.int64)))
 

@@ -68,8 +68,9 @@ def write_model(
     use = settings.false_negatives
     coded, refreshed = needs_codes(settings.sampler), settings.refresh_every > 0
     if coded and trees is None:
-        what = "multi-view negatives" if settings.sampler.multi_view else f"sampler {settings.sampler.name!r}"
-        raise ConfigError(f"{what} need trees", hint="give --trees, made by `dtlns build-trees`")
+        named = f"sampler {settings.sampler.name!r} needs"
+        what = "multi-view negatives need" if settings.sampler.multi_view else named
+        raise ConfigError(f"{what} trees", hint="give --trees, made by `dtlns build-trees`")
     if refreshed and (use == "ignore" or trees is None or calibration is None):
         raise ConfigError(
             f"false negatives cannot be found anew each {settings.refresh_every} epochs",

@@ -23,8 +23,8 @@ class ModelConfig(_Settings):
 
     Attributes:
         name: Entry point in the group `dtlns.models`.
-        dimensions: Embedding size D (MF, LightGCN).
-        layers: Propagation layers (LightGCN).
+        dimensions: Embedding size D, of models that have embeddings.
+        layers: Propagation layers L, of models that propagate, such as LightGCN.
         options: Whatever else a model reads, by name; other names are refused.
     """
 
@@ -43,7 +43,7 @@ class SamplerConfig(_Settings):
         negatives: Negatives K for each positive.
         multi_view: Add the path-code similarities of the views to the candidates' scores.
         view_weights: Weight alpha by view name; the published values of DTL-NS on Amazon-sports.
-        options: Whatever else a third party's sampler reads.
+        options: Whatever else a sampler reads, by name; other names are refused.
     """
 
     name: str = "mixgcf"

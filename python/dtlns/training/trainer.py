@@ -135,6 +135,12 @@ def loss_for(model: EmbeddingModel, settings: TrainConfig) -> Loss | None:
             f"{settings.loss.name!r}",
             hint="leave the loss out",
         )
+    if settings.loss.options:
+        raise ConfigError(
+            f"model {settings.model.name!r} brings its own loss, which has no option "
+            f"{min(settings.loss.options)!r}",
+            hint="its numbers are options of the model",
+        )
     return None
 
 

@@ -117,6 +117,9 @@ def test_another_loss_is_refused() -> None:
     settings = TrainConfig(model=ModelConfig(name="ultragcn"), loss=LossConfig(name="bpr"))
     with pytest.raises(ConfigError, match="brings its own loss"):
         fit(TRAIN, settings, device="cpu")
+    settings = TrainConfig(model=ModelConfig(name="ultragcn"), loss=LossConfig(options={"temperature": 1.0}))
+    with pytest.raises(ConfigError, match="has no option 'temperature'"):
+        fit(TRAIN, settings, device="cpu")
 
 
 @pytest.mark.parametrize(
