@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from dtlns._border import real
 from dtlns.data.views import TrainView
-from dtlns.embeddings import Layers
+from dtlns.embeddings import Layers, SeparateLayers
 from dtlns.errors import InputError
 from dtlns.models.base import EmbeddingModel
 from dtlns.models.mf import xavier
@@ -96,8 +96,10 @@ class NGCF(EmbeddingModel):
                 numbers = torch.rand(nodes.shape, generator=generator, device=nodes.device)
                 nodes = nodes * (numbers < kept) / kept
             outputs.append(functional.normalize(nodes, dim=1))
-        stacked = torch.stack(outputs, dim=1)
-        return Layers(stacked[: self.n_users], stacked[self.n_users :])
+        users, items = zip(
+            *(torch.split(rows, [self.n_users, self.n_items]) for rows in outputs), strict=True
+        )
+        return SeparateLayers(users, items, sparse_gradients=False)
 
     def pool(self, layered: Tensor) -> Tensor:
         """Put layers beside each other: float32 [..., L, D] -> [..., L · D]."""

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from dtlns._border import integer, real
 from dtlns.data.views import TrainView
-from dtlns.embeddings import gather_rows
 from dtlns.losses.base import Batch
 from dtlns.models.contrast import info_nce, perturbation
 from dtlns.models.lightgcn import LightGCN
@@ -87,11 +86,11 @@ class SimGCL(LightGCN):
             for view in (1, 2)
         )
         total = torch.zeros((), device=device)
-        for clean, first, second, ids in (
-            (batch.layers.users, one.users, other.users, torch.unique(batch.whole_users)),
-            (batch.layers.items, one.items, other.items, torch.unique(batch.whole_positives)),
+        for rows, first, second, ids in (
+            (batch.layers.user_rows, one.users, other.users, torch.unique(batch.whole_users)),
+            (batch.layers.item_rows, one.items, other.items, torch.unique(batch.whole_positives)),
         ):
-            common = self.pool(gather_rows(clean, ids))
+            common = self.pool(rows(ids))
             views = common + self.pool(first[ids]), common + self.pool(second[ids])
             total = total + info_nce(*views, self.temperature)
         return self.contrast * total

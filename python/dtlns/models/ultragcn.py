@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from dtlns._border import integer, real
 from dtlns.data.views import MAX_ID, TrainView
-from dtlns.embeddings import Layers, gather_rows
+from dtlns.embeddings import Layers
 from dtlns.losses.base import Batch, Loss
 from dtlns.models.base import EmbeddingModel
 from dtlns.ranking import top_k
@@ -135,7 +135,7 @@ class UltraGCN(EmbeddingModel):
 
     def _neighbour_losses(self, batch: Batch) -> Tensor:
         """Return Σ_j ω_ij softplus(-s_uj) over the neighbours of each pair's item: float32 [B]."""
-        near = batch.vectors(gather_rows(batch.layers.items, self.neighbours[batch.positives]))
+        near = batch.vectors(batch.layers.item_rows(self.neighbours[batch.positives]))
         scores = torch.bmm(near, batch.user_vectors.unsqueeze(2)).squeeze(2)
         return (self.omega[batch.positives] * functional.softplus(-scores)).sum(dim=1)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dtlns._border import integer, real
 from dtlns.data.views import TrainView
-from dtlns.embeddings import Layers, gather_rows
+from dtlns.embeddings import Layers
 from dtlns.losses.base import Batch
 from dtlns.models.contrast import info_nce, perturbation
 from dtlns.models.lightgcn import LightGCN
@@ -92,10 +92,9 @@ class XSimGCL(LightGCN):
     def batch_loss(self, batch: Batch) -> Tensor | None:
         """Return the contrastive term: a scalar."""
         total = torch.zeros((), device=self.adjacency.device)
-        for table, ids in (
-            (batch.layers.users, torch.unique(batch.whole_users)),
-            (batch.layers.items, torch.unique(batch.whole_positives)),
+        for rows in (
+            batch.layers.user_rows(torch.unique(batch.whole_users)),
+            batch.layers.item_rows(torch.unique(batch.whole_positives)),
         ):
-            rows = gather_rows(table, ids)
             total = total + info_nce(self.pool(rows), rows[:, self.contrast_layer], self.temperature)
         return self.contrast * total
