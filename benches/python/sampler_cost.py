@@ -23,7 +23,6 @@ from dtlns.artifacts import open_artifact
 from dtlns.data.dataset import load_dataset
 from dtlns.data.views import TrainView
 from dtlns.draws import draws_on
-from dtlns.embeddings import gather_rows
 from dtlns.losses.registry import build_loss
 from dtlns.plugins import load_plugin, plugin_names
 from dtlns.samplers.base import DrawContext, EpochContext, SamplingContext
@@ -62,8 +61,8 @@ def cost(train: TrainView, codes: Any, model: Any, name: str) -> list[float]:
         context = SamplingContext(
             **vars(drawn),
             layers=layers,
-            user_layers=gather_rows(layers.users, users),
-            positive_layers=gather_rows(layers.items, items),
+            user_layers=layers.user_rows(users),
+            positive_layers=layers.item_rows(items),
             pooling=model.pool,
             prepared=prepared,
         )

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from dtlns._border import real
 from dtlns.data.views import TrainView
-from dtlns.embeddings import gather_chosen, gather_rows
 from dtlns.samplers.base import Negatives, SamplingContext
 from dtlns.samplers.scored import CandidateTerm, ScoreBased
 from dtlns.training.settings import SamplerConfig
 from dtlns.training.streams import torch_generator
 from dtlns.trees import PathCodes
 
-_SLICE_NUMBERS = 1_000_000  # 4 MB of float32
+_SLICE_NUMBERS = 250_000  # 1 MB of float32
 
 
 class DENS(ScoreBased):
@@ -90,21 +89,31 @@ class DENS(ScoreBased):
     def sample(self, context: SamplingContext) -> Negatives:
         """Put negatives together by layers: ids int64 [B, K], layers float32 [B, K, L, D]."""
         chosen = self.choose(context)
-        negative = gather_chosen(context.layers.items, chosen)
+        negative = context.layers.chosen_items(chosen)
         return Negatives(chosen[:, :, 0], layers=negative, auxiliary_losses=self.contrasts(context, negative))
 
+    @torch.no_grad()
     def scores(self, context: SamplingContext, candidates: Tensor) -> Tensor:
         """Score candidates per layer: float32 [B, C, L]."""
-        users, items = context.user_layers, context.layers.items
-        gate = self.pos(self.relevant_positive(users, context.positive_layers))
+        users = context.user_layers
+        gates = self.pos(self.relevant_positive(users, context.positive_layers))
         kept = 1 - min(1.0, (context.epoch - 1) / self.warmup)
-        size = candidates.shape[1] * items.shape[1] * items.shape[2]
-        step = max(1, len(candidates) if items.is_cuda else _SLICE_NUMBERS // size)
+        tables = zip(context.layers.each_item_layer(), users.unbind(1), gates.unbind(1), strict=True)
+        return torch.stack([self._layer_scores(*each, candidates, kept) for each in tables], dim=2)
+
+    def _layer_scores(
+        self, items: Tensor, users: Tensor, gates: Tensor, candidates: Tensor, kept: float
+    ) -> Tensor:
+        """Score candidates in one layer: float32 [I, D], [B, D] and [B, D] -> [B, C]."""
+        n, size = candidates.shape[1], items.shape[1]
+        step = max(1, len(candidates) if items.is_cuda else _SLICE_NUMBERS // (n * size))
+        slices = (torch.split(each, step) for each in (candidates, gates, users))
         parts = []  # in slices: the gathered rows and what the gates make of them stay in the cache
-        for ids, gates, owners in zip(*(each.split(step) for each in (candidates, gate, users)), strict=True):
-            rows = gather_rows(items, ids)
-            relevance = torch.sigmoid(self.neg(rows) + gates.unsqueeze(1))
-            parts.append(((kept - relevance) * rows * owners.unsqueeze(1)).sum(dim=-1).float())
+        for ids, gate, user in zip(*slices, strict=True):
+            rows = items.index_select(0, ids.reshape(-1)).view(len(ids), n, size)
+            relevance = torch.sigmoid_(self.neg(rows).add_(gate.unsqueeze(1)))
+            left = relevance.neg_().add_(kept).to(rows.dtype).mul_(rows)
+            parts.append(torch.bmm(left, user.unsqueeze(2)).squeeze(2).float())
         return torch.cat(parts)
 
     def relevant_positive(self, users: Tensor, positives: Tensor) -> Tensor:
