@@ -42,7 +42,7 @@ class TrainStep(nn.Module):
         super().__init__()
         self.model = model
         self.sampler = sampler
-        self.rank = loss
+        self.loss = loss
         self.similarity: Similarity = similarity
         self.l2 = l2
         self.precision = precision
@@ -92,7 +92,7 @@ class TrainStep(nn.Module):
                 pooling=self.model.pool,
                 similarity=self.similarity,
             )
-            losses = self.model.pair_losses(batch, self.rank)
+            losses = self.model.pair_losses(batch, self.loss)
             if found.auxiliary_losses is not None:
                 losses = losses + found.auxiliary_losses
             if weights is not None:
@@ -100,7 +100,7 @@ class TrainStep(nn.Module):
             if self.l2:
                 losses = losses + self.l2 * half_squared_norms(batch)
             whole = self.model.batch_loss(batch)
-            more = None if self.rank is None else self.rank.batch_loss(batch)
+            more = None if self.loss is None else self.loss.batch_loss(batch)
         # a sum over this process's pairs, in units of the whole batch's mean
         total = losses.sum() * (self.processes / len(drawn.whole_users))
         for part in (whole, more):
