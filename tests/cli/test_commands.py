@@ -175,7 +175,7 @@ REFUSED: list[tuple[int, list[str], str]] = [
     (
         2,
         ["pretrain", "data", "-o", "x", "--model", "lightgnc"],
-        "unknown model 'lightgnc'\n  allowed: ease",
+        "unknown model 'lightgnc'\n  allowed: directau, ease",
     ),
     (
         2,
