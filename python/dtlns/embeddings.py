@@ -43,6 +43,16 @@ class Layers:
         return iter((self.users, self.items))
 
     @property
+    def n_users(self) -> int:
+        """Number of users, U."""
+        return len(self._users)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items, I."""
+        return len(self._items)
+
+    @property
     def n_layers(self) -> int:
         """Number of layers, L."""
         return self._items.shape[1]
@@ -92,6 +102,16 @@ class SeparateLayers(Layers):
         """float32 [I, L, D]."""
         with torch.enable_grad():  # it is kept: whoever asks first may want no gradient, the next one does
             return torch.stack(self._each_item, dim=1)
+
+    @property
+    def n_users(self) -> int:
+        """Number of users, U."""
+        return len(self._each_user[0])
+
+    @property
+    def n_items(self) -> int:
+        """Number of items, I."""
+        return len(self._each_item[0])
 
     @property
     def n_layers(self) -> int:

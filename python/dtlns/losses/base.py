@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from dtlns.embeddings import Layers, Similarity, comparable, gather_rows
+from dtlns.embeddings import Layers, Similarity, comparable
 from dtlns.training.streams import Step
 
 
@@ -94,7 +94,10 @@ class Batch:
         """
         negatives = self.vectors(self.negative_layers)
         if len(negatives) != 1:  # none, too: a process may have no share of a small last batch
-            each = torch.bmm(negatives, users.unsqueeze(2)).squeeze(2).float()
+            if negatives.shape[1] == 1:  # a third of the time of a product of matrices
+                each = (negatives * users.unsqueeze(1)).sum(dim=2).float()
+            else:
+                each = torch.bmm(negatives, users.unsqueeze(2)).squeeze(2).float()
             return each if shift is None else each + shift
         shared = negatives[0].T  # one product of matrices, and no copy for each pair
         if shift is None or torch.is_autocast_enabled(users.device.type):
@@ -106,8 +109,8 @@ class Batch:
         """Return users and positives of the whole batch, float32 [W, D] each."""
         if self.whole_users is self.users:
             return self.user_vectors, self.positive_vectors
-        users = gather_rows(self.layers.users, self.whole_users)
-        items = gather_rows(self.layers.items, self.whole_positives)
+        users = self.layers.user_rows(self.whole_users)
+        items = self.layers.item_rows(self.whole_positives)
         return self.vectors(users), self.vectors(items)
 
     def mean_over_negatives(self, values: Tensor) -> Tensor:

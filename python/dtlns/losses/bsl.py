@@ -54,7 +54,7 @@ class BSL(Loss):
         logits = (users * items).sum(dim=-1) / self.positive_temperature
         weights = torch.ones_like(logits) if batch.whole_weights is None else batch.whole_weights
         apart = (weights * logits).sum()
-        together = sum_of_log_mean_exp(logits, weights, batch.whole_users, len(batch.layers.users))
+        together = sum_of_log_mean_exp(logits, weights, batch.whole_users, batch.layers.n_users)
         return (apart - together) / len(logits) * (self.positive_temperature / self.temperature)
 
 

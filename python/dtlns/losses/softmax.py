@@ -52,7 +52,7 @@ def negative_logits(batch: Batch, temperature: float) -> Tensor:
     One that does not count has the lowest number that there is, not -inf: a pair without negatives
     would have no gradient by that. The logits are made for the sum of their exp alone.
     """
-    shift = None if batch.log_q is None else -(batch.log_q + math.log(len(batch.layers.items)))
+    shift = None if batch.log_q is None else -(batch.log_q + math.log(batch.layers.n_items))
     logits = batch.negative_logits(batch.user_vectors / temperature, shift)
     if batch.allowed is not None:
         with torch.no_grad():  # exp is 0 there, and so is the gradient: no second pass is needed for that
