@@ -134,10 +134,11 @@ def test_bfloat16_follows_float32(model: str, loss: str) -> None:
     """Eight bits of mantissa: scores within 2^-8 of each other, and curves that stay together."""
     told = {
         "model": ModelConfig(name=model, dimensions=8, layers=2).model_dump(),
-        "loss": LossConfig(name=loss),
+        "sampler": SamplerConfig(
+            name="uniform", negatives=3
+        ).model_dump(),  # one needs no product of matrices
+        "loss": LossConfig(name=loss).model_dump(),
     }
-    told |= {"sampler": SamplerConfig(name="dns", candidates=3), "loss": LossConfig(name=loss).model_dump()}
-    told["sampler"] = SamplerConfig(name="dns", candidates=3).model_dump()
     exact, mixed = (
         fit(world(), settings(precision=precision, **told), device="cpu")
         for precision in ("float32", "bfloat16")
