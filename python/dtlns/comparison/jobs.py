@@ -144,6 +144,8 @@ def _child(job: Job, answer: Connection, lifeline: Connection, threads: int, mem
     os.environ["RAYON_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
     if memory is not None:
+        # Rust that runs out of memory while it prints a backtrace waits forever for its own lock.
+        os.environ["RUST_BACKTRACE"] = "0"
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     try:
         with threadpool_limits(threads):
