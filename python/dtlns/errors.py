@@ -56,3 +56,7 @@ class LeakageError(DtlnsError, RuntimeError):
 
 class TrainingError(DtlnsError, RuntimeError):
     """Training cannot go on, for instance because the loss is not a number."""
+
+
+class JudgeError(DtlnsError, RuntimeError):
+    """A judge cannot answer, for instance because its language model or server does not."""
