@@ -1,0 +1,1 @@
+"""What asks a language model, one file per engine; each imports its library when it is made."""
