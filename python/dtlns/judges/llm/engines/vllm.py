@@ -46,6 +46,10 @@ class VLLMEngine(LocalEngine):
         template_options: Variables for the model's chat template.
         **options: Passed on to `vllm.LLM`, such as `enforce_eager`.
 
+    Attributes:
+        llm: The `vllm.LLM`.
+        tokens: The labels in the model's tokens.
+
     Raises:
         ConfigError: vLLM is not installed or too old, the model cannot be loaded or is no chat model.
         InputError: `chunk` is not a count.
@@ -88,7 +92,7 @@ class VLLMEngine(LocalEngine):
         self._top_look = vllm.SamplingParams
         given: dict[str, Any] = {"enable_prefix_caching": True} | options
         try:
-            self._llm: Any = vllm.LLM(
+            self.llm: Any = vllm.LLM(
                 model,
                 revision=revision,
                 tokenizer_revision=revision,
@@ -107,7 +111,7 @@ class VLLMEngine(LocalEngine):
     @property
     def identity(self) -> dict[str, Any]:
         """What decides the answers."""
-        config = self._llm.llm_engine.model_config
+        config = self.llm.llm_engine.model_config
         commit = getattr(config.hf_config, "_commit_hash", None)
         return {
             "engine": "vllm",
@@ -123,12 +127,12 @@ class VLLMEngine(LocalEngine):
     @property
     def max_tokens(self) -> int:
         """What vLLM was given, or the model says."""
-        return int(self._llm.llm_engine.model_config.max_model_len)
+        return int(self.llm.llm_engine.model_config.max_model_len)
 
     def close(self) -> None:
         """End vLLM's processes and free its memory."""
         super().close()
-        llm, self._llm = self._llm, None
+        llm, self.llm = self.llm, None
         if llm is not None:
             llm.llm_engine.engine_core.shutdown()
 
@@ -139,7 +143,7 @@ class VLLMEngine(LocalEngine):
                 return
             chunk = ids[begin : begin + self._chunk]
             outputs = iter(
-                self._llm.generate(
+                self.llm.generate(
                     [{"prompt_token_ids": [*one, *step.forced]} for one in chunk for step in steps],
                     self._looks * len(chunk),
                     use_tqdm=False,
@@ -156,6 +160,6 @@ class VLLMEngine(LocalEngine):
 
     def _top(self, ids: list[int], count: int) -> list[tuple[int, float]]:
         look = self._top_look(temperature=0.0, max_tokens=1, detokenize=False, logprobs=count)
-        output = self._llm.generate([{"prompt_token_ids": ids}], look, use_tqdm=False)[0]
+        output = self.llm.generate([{"prompt_token_ids": ids}], look, use_tqdm=False)[0]
         found = [(token, float(one.logprob)) for token, one in output.outputs[0].logprobs[0].items()]
         return sorted(found, key=lambda pair: -pair[1])[:count]
