@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench wheel clean tools
+.PHONY: help demo test test-llm lint format bench wheel clean tools
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 tools:
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is missing. Install it: apt-get install python3 python3-venv"; exit 1; }
@@ -33,6 +33,9 @@ test: lint $(READY) ## run every check: formatting, lints, types, Rust tests, Py
 	cargo test --workspace --quiet
 	$(BIN)/python -m pytest -q
 
+test-llm: $(READY) ## run the tests of real language models in .venv-llm; downloads gigabytes
+	@PYTHON=$(PYTHON) sh tests/llm/setup.sh '$(CURDIR)/.venv-llm'
+
 lint: $(READY)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
@@ -54,4 +57,4 @@ wheel: $(READY) ## build an abi3 wheel and an sdist into dist/
 	$(BIN)/python -m build --outdir dist
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) target dist
+	rm -rf $(VENV) .venv-llm target dist
