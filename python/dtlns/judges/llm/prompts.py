@@ -46,7 +46,7 @@ class PromptMaker:
         settings: What decides the prompts besides the request, plain JSON values.
 
     Raises:
-        InputError: There is no view, codes are not of the request's items, or a setting is out of range.
+        InputError: There is no view, its name or its codes do not fit, or a setting is out of range.
 
     Example:
         >>> import scipy.sparse as sp
@@ -74,6 +74,11 @@ class PromptMaker:
         if not request.codes:
             raise InputError("there is no view", allowed="path codes of at least one view")
         for name, codes in request.codes.items():
+            if not name.isprintable() or set(name) & set(":,"):
+                raise InputError(
+                    f"a view is called {name!r}",
+                    allowed="printable names without colon and comma: prompts hold them beside the codes",
+                )
             if len(codes) != request.train.n_items:
                 raise InputError(
                     f"the view {name!r} has codes of {len(codes)} items", allowed=f"{request.train.n_items}"

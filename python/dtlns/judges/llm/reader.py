@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 
 from dtlns.errors import InputError
 from dtlns.judges.llm.base import Prompt
@@ -76,9 +75,8 @@ def read(prompt: Prompt) -> Reading:
     return Reading(_history(before), _named(candidate) if ": " in candidate else _item(candidate))
 
 
-@lru_cache(maxsize=1024)
 def _history(text: str) -> Counter[Item]:
-    """Read the lines that hold items; those of a user's prompts are the same."""
+    """Read the lines that hold items."""
     history: Counter[Item] = Counter()
     for line in text.split("\n"):
         group = _GROUP.fullmatch(line)

@@ -270,6 +270,9 @@ def test_what_is_wrong_with_a_request(request_by_hand: JudgeRequest) -> None:
         PromptMaker(_request(train, {}), template)
     with pytest.raises(InputError, match="'short' has codes of 1 items"):
         PromptMaker(_request(train, {"short": PathCodes.from_paths([(1,)])}), template)
+    for name in ("a\nCandidate", "a: 0", "a, b"):
+        with pytest.raises(InputError, match="printable names without colon and comma"):
+            PromptMaker(_request(train, {name: request_by_hand.codes["semantic"]}), template)
     with pytest.raises(InputError, match="budget is 0"):
         PromptMaker(request_by_hand, template, budget=0)
     with pytest.raises(InputError, match="order is 'upwards'"):
