@@ -20,6 +20,7 @@ COMMANDS = {
     "candidates": "Take each user's best unobserved items.",
     "calibrate": "Learn what a judge's score is worth, on hidden positives.",
     "judge": "Score candidates as false negatives.",
+    "find-false-negatives": "Find false negatives with a model of several sources.",
     "identification": "Measure how well a judge finds false negatives.",
     "train": "Train a model with better negatives.",
     "tune": "Search for the best settings on validation.",

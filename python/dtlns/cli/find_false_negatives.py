@@ -1,0 +1,95 @@
+"""`dtlns find-false-negatives`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from dtlns.artifacts import open_artifact
+from dtlns.cli import options
+from dtlns.config import CalibrationConfig
+from dtlns.false_negative_model.classifier import KINDS, Kind
+from dtlns.false_negative_model.features import GROUPS, Group
+from dtlns.stages.candidates import KIND as CANDIDATES
+from dtlns.stages.false_negative_model import write_found
+from dtlns.stages.hidden import write_hidden
+from dtlns.stages.pretrain import KIND as PRETRAINED
+from dtlns.stages.trees import KIND as TREES
+from dtlns.training.progress import stderr_progress
+
+
+@click.command("find-false-negatives")
+@click.argument("candidates", type=options.FOLDER)
+@options.output
+@click.option("--pretrained", type=options.FOLDER, required=True, help="The model of the candidates.")
+@click.option("--trees", type=options.FOLDER, help="From `dtlns build-trees`, for features of trees.")
+@options.hidden
+@click.option(
+    "--features",
+    "groups",
+    multiple=True,
+    type=click.Choice(GROUPS),
+    help="Group of features; may be given again.  [default: all, trees where they are given]",
+)
+@click.option(
+    "--classifier",
+    type=click.Choice(KINDS),
+    default="boosting",
+    show_default=True,
+    help="Gradient-boosted trees, or logistic regression.",
+)
+@options.seed
+@options.device
+@options.as_json
+@options.force
+def command(
+    candidates: Path,
+    out: Path,
+    pretrained: Path,
+    trees: Path | None,
+    hidden: Path | None,
+    groups: tuple[str, ...],
+    classifier: str,
+    seed: int,
+    device: str,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Find false negatives for the users of CANDIDATES, with a model fitted on hidden positives."""
+    options.log_to_stderr()
+    found = open_artifact(candidates, CANDIDATES)
+    model = open_artifact(pretrained, PRETRAINED)
+    codes = None if trees is None else open_artifact(trees, TREES)
+    without = write_hidden(
+        hidden or out.with_name(out.name + "-hidden"),
+        found,
+        CalibrationConfig(),
+        device=device,
+        if_exists="reuse",
+        progress=stderr_progress(),
+    )
+    written = write_found(
+        out,
+        found,
+        model,
+        without,
+        trees=codes,
+        groups=cast(tuple[Group, ...], groups) or None,
+        classifier=cast(Kind, classifier),
+        seed=seed,
+        if_exists=options.if_exists(force),
+    )
+    measured = json.loads((written.path / "measured.json").read_bytes())
+    options.emit(measured, as_json, lambda: _describe(measured))
+
+
+def _describe(measured: dict[str, Any]) -> str:
+    return (
+        f"{measured['pairs']} candidates, {measured['positives']} of the {measured['hidden_interactions']} "
+        "hidden positives among them; on users that the fit has not seen:\n"
+        f"AUC {measured['auc']:.3f}, average precision {measured['average_precision']:.4f}, "
+        f"lift in the best 1 % {measured['lift_at_top_1_percent']:.1f}"
+    )

@@ -1,0 +1,1 @@
+"""The false-negative model: candidates from several sources, features, and a classifier fitted to them."""
