@@ -26,7 +26,7 @@ pytestmark = [
 ]
 USERS, PAIRS = 3, 8
 FLOAT32 = 1e-4
-BFLOAT16 = 0.05  # logits near 16 are 0.125 apart in bfloat16, which moves a probability by up to 0.03
+BFLOAT16 = 0.1  # two logits, each off by a step of 0.125 (numbers from 16 to 32), make 0.062, the most seen
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -262,11 +264,66 @@ def test_what_is_no_recording_is_refused(tmp_path: Path, name: str, content: str
 
 
 def test_a_missing_library_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     from dtlns.judges.llm.engines.vllm import VLLMEngine
 
     for name, engine in (("transformers", TransformersEngine), ("vllm", VLLMEngine)):
         monkeypatch.setitem(sys.modules, name, None)
         with pytest.raises(ConfigError, match=rf"pip install 'dtlns\[{name}\]'"):
             engine("anything", labels=YES_NO)
+
+
+class FakeLLM:
+    """Answers as `vllm.LLM` does: the log-probability of a token is minus its id over the prompt's length."""
+
+    chunks: ClassVar[list[int]] = []
+
+    def __init__(self, model: str, **options: Any) -> None:
+        config = SimpleNamespace(dtype=torch.bfloat16, hf_config=SimpleNamespace(), max_model_len=64)
+        core = SimpleNamespace(shutdown=lambda: None)
+        self.llm_engine = SimpleNamespace(model_config=config, engine_core=core)
+        self.options = options
+
+    def generate(self, prompts: list[dict[str, list[int]]], looks: list[Any], use_tqdm: bool) -> list[Any]:
+        self.chunks.append(len(prompts))
+        return [
+            SimpleNamespace(
+                num_cached_tokens=3,
+                outputs=[
+                    SimpleNamespace(
+                        logprobs=[
+                            {
+                                token: SimpleNamespace(logprob=-token / len(one["prompt_token_ids"]))
+                                for token in look.logprob_token_ids
+                            }
+                        ]
+                    )
+                ],
+            )
+            for one, look in zip(prompts, looks, strict=True)
+        ]
+
+
+@pytest.mark.parametrize("labels", [YES_NO, Labels("not at all", "not really")])
+def test_vllm_is_asked_in_chunks_and_only_for_the_labels(
+    folder: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dtlns.judges.llm.engines.vllm import VLLMEngine
+
+    fake = SimpleNamespace(LLM=FakeLLM, SamplingParams=SimpleNamespace, __version__="9")
+    monkeypatch.setitem(sys.modules, "vllm", fake)
+    monkeypatch.setattr(FakeLLM, "chunks", [])
+    engine = VLLMEngine(str(folder), labels=labels, chunk=5, enforce_eager=True, kv_cache_dtype="fp8")
+    assert engine.llm.options["enable_prefix_caching"]
+    assert engine.identity["options"] == {"kv_cache_dtype": "fp8"}
+    prompts = some_prompts()
+    answers = dict(engine.ask(prompts))
+    looks = len(engine.tokens.steps)
+    assert FakeLLM.chunks == [5 * looks, 5 * looks, 2 * looks]
+    ids = {word: engine.chat.tokenizer.convert_tokens_to_ids(word) for word in WORDS}
+    for at, prompt in enumerate(prompts):
+        n = len(f"s system rules s s user {prompt.user} s s assistant".split())
+        expected = (ids["no"] - ids["yes"]) / n
+        if labels != YES_NO:  # after "not", and after "not at"
+            expected = (ids["really"] - ids["at"]) / (n + 1) - ids["all"] / (n + 2)
+        assert answers[at] == Answer(pytest.approx(expected), True, n, 3)
+    engine.close()
