@@ -41,6 +41,7 @@ class FakeServer:
         self.key = key
         self.top: list[dict[str, Any]] | None = None
         self.content: str | None = None
+        self.pieces = {label: [label] for label in LABELS}
         self.seen: list[dict[str, Any]] = []
         self.times: list[float] = []
         self.most_at_once = 0
@@ -146,7 +147,11 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if not self._allowed():
             return
-        if self.path == "/tokenize":
+        if self.path == "/tokenize" and self.fake.kind == "vllm" and "prompt" in body:
+            assert body["return_token_strs"]
+            self.send({"token_strs": self.fake.pieces[body["prompt"]]})
+            return
+        if self.path == "/tokenize" and self.fake.kind == "vllm":
             self.send({"count": sum(len(message["content"]) for message in body["messages"]), "tokens": []})
             return
         if self.path != "/v1/chat/completions" or body["model"] != "judge":

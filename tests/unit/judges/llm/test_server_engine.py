@@ -95,6 +95,26 @@ def test_the_longest_token_of_a_label_is_scored_and_must_be_there() -> None:
         assert "'p' -0.50, 'po' -1.00" in one.reason
 
 
+def test_vllm_tells_how_its_tokenizer_begins_the_labels() -> None:
+    with FakeServer(kind="vllm") as server:
+        server.pieces = {"positive": ["▁pos", "itive"], "negative": ["▁negative"]}
+        engine = _engine(server)
+        assert engine.identity["tokens"] == ["pos", "negative"]
+        ((_, one),) = engine.ask(PROMPTS[:1])
+        assert isinstance(one, Answer)
+        assert one.log_odds == pytest.approx(log_odds(PROMPTS[0].user) - 5)  # as the fake spreads its mass
+        server.pieces = {"positive": ["x", "positive"], "negative": ["x", "negative"]}  # not to be believed
+        assert _engine(server).identity["tokens"] == ["positive", "negative"]
+        server.pieces = {"positive": ["po"], "negative": ["n"]}
+        with pytest.raises(JudgeError, match=r"label token 'po' is not among"):
+            _engine(server, mode="logprobs").check()
+    with FakeServer(kind="vllm") as server:
+        server.pieces = {"po": ["p", "o"], "pi": ["p", "i"]}
+        engine = ServerEngine([server.url], "judge", labels=Labels("po", "pi"), mode="logprobs")
+        with pytest.raises(JudgeError, match="both labels begin with the token 'p'"):
+            engine.check()
+
+
 def test_without_log_probabilities_the_server_writes_a_label(caplog: pytest.LogCaptureFixture) -> None:
     with FakeServer(kind="labels") as server:
         engine = _engine(server)

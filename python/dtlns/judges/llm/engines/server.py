@@ -39,7 +39,7 @@ class ServerEngine:
     `Retry-After` is left alone so long, at most a minute. A server that fails eight times in a row rests;
     when all of them do for `patience` seconds, the asking ends with an error. Redirects are not followed, and
     proxies are taken from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY. Answers are bounded in size and
-    time and never trusted.
+    time and never trusted. vLLM tells cached tokens if it runs with `--enable-prompt-tokens-details`.
 
     Args:
         endpoints: Addresses such as `http://127.0.0.1:8000/v1`, all of which serve the same model.

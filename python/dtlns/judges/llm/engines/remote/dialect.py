@@ -151,8 +151,8 @@ class Dialect:
     def first_tokens(self, body: bytes) -> tuple[str, str]:
         """Return the first tokens of the two labels, from the top list of an answer.
 
-        A constrained answer spreads over every token that begins a label (`positive`, `pos`, `p`). The
-        longest of each is taken: it is how tokenizers write the label, and what the other engines score.
+        For servers that do not show their tokenizer. An answer spreads over every token that begins a label
+        (`positive`, `pos`, `p`); the longest of each is taken, since tokenizers mostly begin it so.
 
         Raises:
             TransientError: The body has a wrong shape or no log-probabilities.

@@ -33,6 +33,10 @@ class _Version(BaseModel):
     version: Name
 
 
+class _Pieces(BaseModel):
+    token_strs: Annotated[list[Name], Field(min_length=1)]
+
+
 class Send(Protocol):
     """Sends to the server that is probed."""
 
@@ -107,12 +111,28 @@ async def _facts(send: Send, model: str) -> tuple[bool, str | None, str | None]:
     return True, version.version if version else None, root
 
 
-async def _optional(send: Send, path: str, shape: type[Shape]) -> Shape | None:
+async def _optional(
+    send: Send, path: str, shape: type[Shape], body: Mapping[str, Any] | None = None
+) -> Shape | None:
     """Read what not every server has, or has in this shape; None then."""
+    method = "GET" if body is None else "POST"
     try:
-        return await send("GET", path, None, lambda body: _sure(lambda: read(shape, body)))
+        return await send(method, path, body, lambda got: _sure(lambda: read(shape, got)))
     except (NotThereError, RefusedError):
         return None
+
+
+async def _label_tokens(send: Send, model: str, labels: Labels) -> tuple[str, str] | None:
+    """Return how vLLM's tokenizer begins the labels, or None where it does not say."""
+    first: list[str] = []
+    for label in (labels.positive, labels.negative):
+        body = {"model": model, "prompt": label, "add_special_tokens": False, "return_token_strs": True}
+        pieces = await _optional(send, "/../tokenize", _Pieces, body)
+        token = pieces.token_strs[0].removeprefix("▁") if pieces else ""  # as SentencePiece begins a text
+        if not token or not label.startswith(token):
+            return None
+        first.append(token)
+    return first[0], first[1]
 
 
 async def _confirmed(send: Send, dialect: Dialect) -> Dialect:
@@ -121,8 +141,13 @@ async def _confirmed(send: Send, dialect: Dialect) -> Dialect:
         f"Answer with one word: {positive} or {negative}.", f"Is the word good {positive} or {negative}?"
     )
 
+    scored = dialect.mode == "logprobs"
+    told = await _label_tokens(send, dialect.model, dialect.labels) if scored and dialect.vllm else None
+    if told and told[0] == told[1]:
+        raise RefusedError(f"both labels begin with the token {told[0]!r}")
+
     def confirmed(body: bytes) -> Dialect:
-        tokens = dialect.first_tokens(body) if dialect.mode == "logprobs" else None
+        tokens = (told or dialect.first_tokens(body)) if scored else None
         known = replace(dialect, tokens=tokens)
         known.answer(prompt, body)
         return known
