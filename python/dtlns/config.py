@@ -99,6 +99,23 @@ class TreesConfig(Settings):
 PUBLISHED_TREES = TreesConfig(structural=StructuralConfig(power=0.0, unit_rows=False))
 
 
+class JudgeConfig(Settings):
+    """Which judge; where it has no options, its name alone says the same.
+
+    Attributes:
+        name: Entry point in the group `dtlns.judges`.
+        options: Whatever it reads, by name; other names are refused.
+    """
+
+    name: str = "prefix"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
 class CalibrationConfig(Settings):
     """How judge scores become chances.
 
@@ -163,7 +180,7 @@ class RunConfig(Settings):
             trains for exactly `epochs` epochs.
         trees: The index trees.
         candidates: Judged items per user, M.
-        judge: Name of the judge.
+        judge: Who tells how likely a candidate is a false negative.
         calibration: How its scores become chances.
         false_negatives: Which candidates count as false negatives.
         train: The host to be improved.
@@ -176,7 +193,7 @@ class RunConfig(Settings):
     pretrain: TrainConfig = DEFAULT_PRETRAIN
     trees: TreesConfig = TreesConfig()
     candidates: int = Field(20, ge=1)
-    judge: str = "prefix"
+    judge: JudgeConfig = JudgeConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     false_negatives: FalseNegativesConfig = FalseNegativesConfig()
     train: TrainConfig = DEFAULT_TRAIN

@@ -7,36 +7,36 @@ from collections.abc import Iterable
 import scipy.sparse as sp
 
 from dtlns.codes import PathCodes
-from dtlns.config import TreesConfig
+from dtlns.config import JudgeConfig, TreesConfig
 from dtlns.data.views import TrainView
 from dtlns.errors import ConfigError
+from dtlns.judges.registry import build_judge
 from dtlns.models.base import EmbeddingModel
 from dtlns.models.registry import build_model
 from dtlns.models.tuning import grid
-from dtlns.plugins import load_plugin
 from dtlns.samplers.registry import build_sampler, needs_codes
 from dtlns.training.settings import TrainConfig
 from dtlns.training.trainer import loss_for
 
 
 def rehearse(
-    pretrain: TrainConfig, judges: Iterable[str], trained: Iterable[tuple[TrainConfig, TreesConfig]]
+    pretrain: TrainConfig, judges: Iterable[JudgeConfig], trained: Iterable[tuple[TrainConfig, TreesConfig]]
 ) -> None:
     """Build every model and sampler of a run on a toy, with the settings that the run will use.
 
     Args:
         pretrain: The model behind the trees and the candidates.
-        judges: Their names.
+        judges: Who shall judge.
         trained: The settings of its final models, and of the trees that each would use.
 
     Raises:
         ConfigError: A name is unknown, or settings do not fit together.
 
     Example:
-        >>> rehearse(TrainConfig(), ["prefix"], [(TrainConfig(), TreesConfig())])
+        >>> rehearse(TrainConfig(), [JudgeConfig()], [(TrainConfig(), TreesConfig())])
     """
     for judge in judges:
-        load_plugin("dtlns.judges", judge)
+        build_judge(judge)
     if pretrain.tune:
         raise ConfigError("pretraining sees no validation to tune on", allowed="pretrain.tune = false")
     for settings, trees in ((pretrain, TreesConfig()), *trained):

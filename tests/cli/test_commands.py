@@ -191,7 +191,7 @@ REFUSED: list[tuple[int, list[str], str]] = [
         f"allowed: 1 to {N_ITEMS}",
     ),
     (2, ["judge", "candidates", "-o", "x"], "Missing option '--trees'"),
-    (2, ["judge", "candidates", "-o", "x", "--trees", "trees", "--judge", "llm"], "unknown judge 'llm'"),
+    (2, ["judge", "candidates", "-o", "x", "--trees", "trees", "--judge", "me"], "unknown judge 'me'"),
     (
         2,
         ["calibrate", "candidates", "-o", "x", "--trees", "trees", "--share", "2"],
@@ -245,7 +245,7 @@ def test_wrong_settings_name_their_place(shell: Shell, tmp_path: Path, toml: str
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ('judge = "llm"', "unknown judge 'llm'"),
+        ('judge = "oracle"', "unknown judge 'oracle'"),
         ('[train.model]\nname = "foo"', "unknown model 'foo'"),
         ('[train.model]\nname = "popularity"', "'popularity' cannot use false negatives"),
         ('[train.sampler]\nname = "foo"', "unknown sampler 'foo'"),

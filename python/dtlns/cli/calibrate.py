@@ -10,7 +10,6 @@ import click
 from dtlns.artifacts import open_artifact
 from dtlns.cli import options
 from dtlns.config import CalibrationConfig, checked
-from dtlns.plugins import load_plugin
 from dtlns.stages.calibration import load_calibration, write_calibration
 from dtlns.stages.candidates import KIND as CANDIDATES
 from dtlns.stages.hidden import write_hidden
@@ -23,6 +22,7 @@ from dtlns.training.progress import stderr_progress
 @options.output
 @click.option("--trees", type=options.FOLDER, required=True, help="From `dtlns build-trees`.")
 @click.option("--judge", default="prefix", show_default=True, help="Judge.")
+@options.judge_options
 @click.option("--share", type=float, default=0.1, show_default=True, help="Share of each history to hide.")
 @click.option(
     "--hide",
@@ -42,6 +42,7 @@ def command(
     out: Path,
     trees: Path,
     judge: str,
+    judge_options: tuple[str, ...],
     share: float,
     by: str,
     hidden: Path | None,
@@ -57,7 +58,7 @@ def command(
     """
     options.log_to_stderr()
     settings = checked(CalibrationConfig, {"share": share, "by": by, "seed": seed}, "command line")
-    load_plugin("dtlns.judges", judge)  # an unknown one is refused before the training, not after it
+    asked = options.judge_from(judge, judge_options)  # refused before the training, not after it
     found, codes = open_artifact(candidates, CANDIDATES), open_artifact(trees, TREES)
     without = write_hidden(
         hidden or out.with_name(out.name + "-hidden"),
@@ -67,7 +68,7 @@ def command(
         if_exists="reuse",
         progress=stderr_progress(),
     )
-    artifact = write_calibration(out, found, codes, without, judge, if_exists=options.if_exists(force))
+    artifact = write_calibration(out, found, codes, without, asked, if_exists=options.if_exists(force))
     calibration, measured = load_calibration(artifact)
     options.emit(measured, as_json, lambda: describe(measured, calibration.to_json()))
 

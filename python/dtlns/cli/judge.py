@@ -12,21 +12,29 @@ from dtlns.artifacts import Artifact, open_artifact
 from dtlns.cli import options
 from dtlns.config import CalibrationConfig
 from dtlns.data.dataset import load_dataset
-from dtlns.plugins import load_plugin
+from dtlns.judges.base import Judge
 from dtlns.stages.calibration import KIND as CALIBRATION
 from dtlns.stages.calibration import write_calibration
 from dtlns.stages.candidates import KIND as CANDIDATES
 from dtlns.stages.hidden import write_hidden
-from dtlns.stages.judging import CONTROLS, Control, write_control, write_judged
+from dtlns.stages.judging import (
+    CONTROLS,
+    Control,
+    calibrated_judge,
+    check_calibrated,
+    write_control,
+    write_judged,
+)
 from dtlns.stages.trees import KIND as TREES
 from dtlns.training.progress import stderr_progress
 
 
 @click.command("judge")
 @click.argument("candidates", type=options.FOLDER)
-@options.output
+@click.option("-o", "--output", "out", type=options.FOLDER, help="Folder to write.")
 @click.option("--trees", type=options.FOLDER, help="From `dtlns build-trees`; needed unless --control.")
-@click.option("--judge", default=None, help="Judge.  [default: prefix, or the calibration's]")
+@click.option("--judge", "name", default=None, help="Judge.  [default: prefix, or the calibration's]")
+@options.judge_options
 @click.option(
     "--calibration",
     type=options.FOLDER,
@@ -40,25 +48,39 @@ from dtlns.training.progress import stderr_progress
 )
 @click.option("--data", type=options.FOLDER, help="The planted data set, for --control oracle.")
 @options.hidden
+@click.option("--show", type=click.IntRange(min=0), metavar="USER", help="Print a user's first prompt.")
+@click.option("--dry-run", is_flag=True, help="Say what asking a language model would cost.")
+@click.option("--price", type=float, help="Of a million prompt tokens, for --dry-run.")
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Ask a language model for the I-th of N parts of the users and keep its answers; no artefact is "
+    "written. With --hidden, the prompts that calibrating will ask too.",
+)
 @options.device
 @options.as_json
 @options.force
 def command(
     candidates: Path,
-    out: Path,
+    out: Path | None,
     trees: Path | None,
-    judge: str | None,
+    name: str | None,
+    judge_options: tuple[str, ...],
     calibration: Path | None,
     control: Control | None,
     data: Path | None,
     hidden: Path | None,
+    show: int | None,
+    dry_run: bool,
+    price: float | None,
+    shard: str | None,
     device: str,
     as_json: bool,
     force: bool,
 ) -> None:
     """Score CANDIDATES as false negatives: the judge's scores and the calibrated chance p_hidden."""
     options.log_to_stderr()
-    if control is not None and (trees or judge or calibration):
+    if control is not None and (trees or name or calibration or judge_options):
         raise click.UsageError(f"--control {control} takes no --trees, --judge or --calibration")
     if control is None and trees is None:
         raise click.UsageError("Missing option '--trees'.")
@@ -67,38 +89,65 @@ def command(
             "--control oracle needs --data, the planted data set; without oracle, leave --data out"
         )
     found = open_artifact(candidates, CANDIDATES)
+    ahead = show is not None or dry_run or shard is not None
+    if price is not None and not dry_run:
+        raise click.UsageError("--price goes with --dry-run")
+    if ahead and trees is not None:
+        from dtlns.cli.asking import look_ahead  # only here is a language model needed
 
-    def without() -> Artifact:
-        return write_hidden(
-            hidden or out.with_name(out.name + "-hidden"),
+        judge = options.judge_from(name or "llm", judge_options)
+        without = None if hidden is None else open_artifact(hidden, "hidden")
+        look_ahead(
+            judge,
             found,
-            CalibrationConfig(),
-            device=device,
-            if_exists="reuse",
-            progress=stderr_progress(),
+            open_artifact(trees, TREES),
+            without,
+            show=show,
+            shard=shard,
+            dry_run=dry_run,
+            price=price,
+            as_json=as_json,
         )
-
+        return
+    if out is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
     exists = options.if_exists(force)
-    if control == "no-judge":
-        write_control(out, found, control, hidden=without(), if_exists=exists)
-    elif control == "oracle" and data is not None:
-        write_control(out, found, control, data=load_dataset(data), if_exists=exists)
+    if control is not None:
+        truth = None if data is None else load_dataset(data)
+        needed = _hidden(found, out, hidden, device) if control == "no-judge" else None
+        write_control(out, found, control, hidden=needed, data=truth, if_exists=exists)
     elif trees is not None:
         codes = open_artifact(trees, TREES)
-        if calibration is None:
-            judge = judge or "prefix"
-            load_plugin("dtlns.judges", judge)  # an unknown one is refused before the training, not after it
+        fitted = None if calibration is None else open_artifact(calibration, CALIBRATION)
+        judge = _judge(name, judge_options, fitted)  # refused before the training, not after it
+        if fitted is None:
             beside = out.with_name(out.name + "-calibration")
-            fitted = write_calibration(beside, found, codes, without(), judge, if_exists="reuse")
-        else:
-            fitted = open_artifact(calibration, CALIBRATION)
-            if judge is not None and judge != fitted.config["judge"]:
-                raise click.UsageError(
-                    f"--judge {judge}: {calibration} calibrates the judge {fitted.config['judge']}"
-                )
-        write_judged(out, found, codes, fitted, if_exists=exists)
+            without = _hidden(found, out, hidden, device)
+            fitted = write_calibration(beside, found, codes, without, judge, if_exists="reuse")
+        write_judged(out, found, codes, fitted, judge=judge, if_exists=exists)
     summary = json.loads((out / "summary.json").read_bytes())
     options.emit(summary, as_json, lambda: _describe(summary))
+
+
+def _judge(name: str | None, texts: tuple[str, ...], fitted: Artifact | None) -> Judge:
+    if fitted is None:
+        return options.judge_from(name or "prefix", texts)
+    if name is None and not texts:
+        return calibrated_judge(fitted)
+    judge = options.judge_from(name or fitted.config["judge"], texts)
+    check_calibrated(judge, fitted)
+    return judge
+
+
+def _hidden(found: Artifact, out: Path, hidden: Path | None, device: str) -> Artifact:
+    return write_hidden(
+        hidden or out.with_name(out.name + "-hidden"),
+        found,
+        CalibrationConfig(),
+        device=device,
+        if_exists="reuse",
+        progress=stderr_progress(),
+    )
 
 
 def _describe(summary: dict[str, Any]) -> str:

@@ -7,11 +7,16 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from dtlns.cli.fit_options import named_values
+from dtlns.config import JudgeConfig
+from dtlns.judges.base import Judge
+from dtlns.judges.registry import build_judge
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,6 +38,20 @@ hidden = click.option(
     help="Where the hidden positives and the model pretrained without them are kept; judges and controls may "
     "share it.  [default: OUTPUT-hidden]",
 )
+
+
+judge_options = click.option(
+    "--judge-option",
+    "judge_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of the judge, such as model=FOLDER for llm; may be given again.",
+)
+
+
+def judge_from(name: str, texts: Iterable[str]) -> Judge:
+    """Make a judge from --judge and --judge-option."""
+    return build_judge(JudgeConfig(name=name, options=named_values("--judge-option", texts)))
 
 
 def log_to_stderr() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dtlns.artifacts import Artifact, Spec, load_arrays, make_artifact, open_artifact, save_arrays, write_json
 from dtlns.comparison.config import CompareConfig
 from dtlns.comparison.grid import Row, Variant
-from dtlns.config import TreesConfig
+from dtlns.config import JudgeConfig, TreesConfig
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.data.noise import inject_noise
 from dtlns.data.splits import split_dataset
@@ -22,6 +22,7 @@ from dtlns.evaluation.protocol import DEFAULT_KS, report
 from dtlns.evaluation.selector import Selector
 from dtlns.pipeline import is_split_by, whole
 from dtlns.stages.evaluation import measure_model
+from dtlns.stages.judging import CONTROLS
 from dtlns.stages.training import KIND as MODEL
 from dtlns.stages.training import write_model
 from dtlns.stages.upstream import Upstream
@@ -198,4 +199,7 @@ def _upstream(place: Place, config: CompareConfig, variant: Variant, seed: int, 
 def _meet(upstream: Upstream, need: Need, seed: int) -> tuple[Artifact | None, Artifact | None]:
     settings = None if need.trees is None else need.trees.model_copy(update={"seed": seed})
     trees = None if settings is None else upstream.trees(settings)
-    return trees, None if need.judge is None else upstream.judged(settings, need.judge)
+    if need.judge is None:
+        return trees, None
+    control = next((control for control in CONTROLS if control == need.judge), None)
+    return trees, upstream.judged(settings, control or JudgeConfig(name=need.judge))

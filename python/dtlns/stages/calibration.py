@@ -21,8 +21,8 @@ from dtlns.data.views import TrainView
 from dtlns.judges.base import Judge, JudgeRequest, score_table
 from dtlns.judges.calibration import Calibration, fit_calibration
 from dtlns.judges.quality import measure
+from dtlns.judges.registry import decisive_options, engine_identity
 from dtlns.models.embedding import EmbeddingScorer
-from dtlns.plugins import load_plugin
 from dtlns.stages import trees as tree_stage
 from dtlns.stages.hidden import search
 from dtlns.trees import PathCodes
@@ -56,7 +56,7 @@ def write_calibration(
     candidates: Artifact,
     trees: Artifact,
     hidden: Artifact,
-    judge_name: str,
+    judge: Judge,
     *,
     if_exists: IfExists = "error",
 ) -> Artifact:
@@ -67,7 +67,7 @@ def write_calibration(
         candidates: A candidates artefact.
         trees: A trees artefact of the same training view.
         hidden: A hidden artefact of the same training view and pretraining.
-        judge_name: Entry point in the group `dtlns.judges`.
+        judge: Asked for the candidates of the rebuilt pipeline.
         if_exists: What to do when something is there.
 
     Returns:
@@ -81,9 +81,8 @@ def write_calibration(
         ConfigError: The hidden half was pretrained with other settings than the candidates.
     """
     check_same_train(candidates, trees, hidden)
-    judge: Judge = load_plugin("dtlns.judges", judge_name)()
     config = {name: hidden.config[name] for name in CalibrationConfig.model_fields}
-    config |= {"judge": judge_name} | tree_stage.codes_read(trees)
+    config |= {"judge": judge.name, "judge_options": decisive_options(judge)} | tree_stage.codes_read(trees)
     inputs = {"candidates": candidates.digest, "trees": trees.digest, "hidden": hidden.digest}
 
     def body(folder: Path) -> None:
@@ -96,6 +95,7 @@ def write_calibration(
         measured = measure(fit.out_of_fold, there.found, users)
         measured["hidden_interactions"] = there.hidden
         measured["score_means"] = dict(zip(columns, scores.mean(axis=0).tolist(), strict=True))
+        measured["engine"] = engine_identity(judge)
         write_json(folder / "calibration.json", fit.calibration.to_json())
         write_json(folder / "folds.json", [part.to_json() for part in fit.folds])
         save_arrays(folder / "folds.safetensors", {"fold_of_user": fit.fold_of_user})

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dtlns.artifacts import Artifact, IfExists, Spec, make_artifact, write_json
 from dtlns.candidates import Candidates, make_candidates
-from dtlns.config import SelectionConfig
+from dtlns.config import JudgeConfig, SelectionConfig
 from dtlns.data.dataset import Dataset
 from dtlns.data.planted_truth import PlantedTruth, load_truth
 from dtlns.data.views import TrainView
@@ -23,8 +23,8 @@ from dtlns.judges.base import Judge, JudgeRequest, score_table
 from dtlns.judges.calibration import unseen_chances
 from dtlns.judges.hiding import is_member
 from dtlns.judges.quality import best_of_each_user
+from dtlns.judges.registry import build_judge, decisive_options, engine_identity
 from dtlns.models.base import Scorer
-from dtlns.plugins import load_plugin
 from dtlns.stages.calibration import check_same_train, load_calibration, load_folds
 from dtlns.stages.candidates import load_candidates
 from dtlns.stages.hidden import search
@@ -37,7 +37,13 @@ CONTROLS: tuple[Control, ...] = get_args(Control)
 
 
 def write_judged(
-    out: Path, candidates: Artifact, trees: Artifact, calibration: Artifact, *, if_exists: IfExists = "error"
+    out: Path,
+    candidates: Artifact,
+    trees: Artifact,
+    calibration: Artifact,
+    *,
+    judge: Judge | None = None,
+    if_exists: IfExists = "error",
 ) -> Artifact:
     """Judge all candidates and write the artefact.
 
@@ -46,6 +52,8 @@ def write_judged(
         candidates: What to judge.
         trees: Codes of the same training view.
         calibration: Of the same judge, candidates and trees.
+        judge: The calibrated one, where it has means of its own, such as servers to ask; None makes it from
+            what the calibration knows.
         if_exists: What to do when something is there.
 
     Returns:
@@ -53,7 +61,7 @@ def write_judged(
         chance from a fit without that user, for measuring) and `summary.json`.
 
     Raises:
-        ConfigError: The calibration was made with other candidates or trees.
+        ConfigError: The calibration was made with other candidates or trees, or for another judge.
     """
     check_same_train(candidates, trees, calibration)
     inputs = {"candidates": candidates.digest, "trees": trees.digest, "calibration": calibration.digest}
@@ -63,14 +71,15 @@ def write_judged(
                 f"{calibration.path} was made with other {name}",
                 hint="run `dtlns calibrate` with the ones at hand",
             )
-    name = calibration.config["judge"]
+    judge = judge or calibrated_judge(calibration)
+    check_calibrated(judge, calibration)
 
     def body(folder: Path) -> None:
         found, train = load_candidates(candidates)
-        judge: Judge = load_plugin("dtlns.judges", name)()
         request = JudgeRequest(train, load_codes(trees), found)
         columns, scores = score_table(judge, request)
         fitted, measured = load_calibration(calibration)
+        _check_engine(engine_identity(judge), measured.get("engine"), calibration)
         p_hidden = fitted.p_hidden(scores)
         unseen = unseen_chances(*load_folds(calibration), found.pairs()[0], scores)
         named = {column: scores[:, at] for at, column in enumerate(columns)}
@@ -81,11 +90,50 @@ def write_judged(
             "score_means": dict(zip(columns, scores.mean(axis=0).tolist(), strict=True)),
             "score_means_when_calibrated": measured["score_means"],
             "base_rate_when_calibrated": measured["base_rate"],
+            "engine": measured.get("engine"),
         }
         write_json(folder / "summary.json", _chances(p_hidden) | shift)
 
-    spec = Spec(KIND, {"judge": name} | codes_read(trees), inputs, candidates.train_digest)
+    told = {"judge": judge.name, "judge_options": decisive_options(judge)}
+    spec = Spec(KIND, told | codes_read(trees), inputs, candidates.train_digest)
     return make_artifact(out, spec, body, if_exists=if_exists)
+
+
+def calibrated_judge(calibration: Artifact) -> Judge:
+    """Make the judge that was calibrated, by its usual means."""
+    told = calibration.config
+    return build_judge(JudgeConfig(name=told["judge"], options=told.get("judge_options", {})))
+
+
+def check_calibrated(judge: Judge, calibration: Artifact) -> None:
+    """Refuse a judge that is not the one that was calibrated.
+
+    Raises:
+        ConfigError: Its name, or an option that decides its answers, is another one.
+    """
+    told = calibration.config
+    if judge.name != told["judge"]:
+        raise ConfigError(f"the judge is {judge.name}, and {calibration.path} calibrates {told['judge']}")
+    mine, theirs = decisive_options(judge), told.get("judge_options", {})
+    for name in sorted({*mine, *theirs}):
+        if mine.get(name) != theirs.get(name):
+            raise ConfigError(
+                f"the judge's {name} is {mine.get(name)!r}, and was {theirs.get(name)!r} when "
+                f"{calibration.path} calibrated it",
+                hint="calibrate again with `dtlns calibrate`",
+            )
+
+
+def _check_engine(mine: Mapping[str, Any] | None, theirs: Mapping[str, Any] | None, by: Artifact) -> None:
+    """Refuse answers of another engine than the calibration's: its scores may mean something else."""
+    mine, theirs = mine or {}, theirs or {}
+    for name in sorted({*mine, *theirs}):
+        if mine.get(name) != theirs.get(name):
+            raise ConfigError(
+                f"what answers for the judge has {name} = {mine.get(name)!r}, and had {theirs.get(name)!r} "
+                f"when {by.path} calibrated it",
+                hint="calibrate again with `dtlns calibrate`",
+            )
 
 
 def write_control(
@@ -228,7 +276,7 @@ def refresher(
     for name, artifact in (("trees", trees), ("calibration", calibration)):
         if inputs[name] != artifact.digest:
             raise ConfigError(f"{judged.path} was judged with other {name} than {artifact.path}")
-    judge: Judge = load_plugin("dtlns.judges", calibration.config["judge"])()
+    judge = calibrated_judge(calibration)
     codes, (fitted, _) = load_codes(trees), load_calibration(calibration)
     m = int(pl.read_parquet(judged.path / "judged.parquet", columns=["rank"])["rank"].max()) + 1  # type: ignore[arg-type]
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 from dtlns.artifacts import Artifact
-from dtlns.config import CalibrationConfig, TreesConfig
+from dtlns.config import CalibrationConfig, JudgeConfig, TreesConfig
 from dtlns.data.dataset import Dataset
+from dtlns.judges.registry import build_judge
 from dtlns.stages.calibration import write_calibration
 from dtlns.stages.candidates import hide_rule, write_candidates
 from dtlns.stages.hidden import write_hidden
-from dtlns.stages.judging import CONTROLS, write_control, write_judged
+from dtlns.stages.judging import Control, write_control, write_judged
 from dtlns.stages.pretrain import write_pretrained
 from dtlns.stages.trees import item_names, write_trees
 from dtlns.training.progress import Progress
@@ -130,31 +131,31 @@ class Upstream:
             if_exists="reuse",
         )
 
-    def calibration(self, trees: TreesConfig, judge: str) -> Artifact:
+    def calibration(self, trees: TreesConfig, judge: JudgeConfig) -> Artifact:
         """Calibrate a judge.
 
         Args:
             trees: The trees whose codes it reads.
-            judge: Its name.
+            judge: Which one.
         """
-        log.info("calibrating the %s judge", judge)
+        log.info("calibrating the %s judge", judge.name)
         return write_calibration(
-            self.out / _labelled("calibration", trees, judge),
+            self.out / _labelled("calibration", trees, judge.name),
             self.candidates,
             self.trees(trees),
             self.hidden,
-            judge,
+            build_judge(judge),
             if_exists="reuse",
         )
 
-    def judged(self, trees: TreesConfig | None, judge: str) -> Artifact:
+    def judged(self, trees: TreesConfig | None, judge: JudgeConfig | Control) -> Artifact:
         """Judge the candidates.
 
         Args:
             trees: The trees whose codes the judge reads; None for a control that reads none.
-            judge: Its name, or a control, `no-judge` or `oracle`.
+            judge: Which one, or a control, `no-judge` or `oracle`.
         """
-        if judge in CONTROLS:
+        if not isinstance(judge, JudgeConfig):
             return write_control(
                 self.out / f"judged-{judge}",
                 self.candidates,
@@ -165,10 +166,11 @@ class Upstream:
             )
         assert trees is not None, "a judge reads codes"
         return write_judged(
-            self.out / _labelled("judged", trees, judge),
+            self.out / _labelled("judged", trees, judge.name),
             self.candidates,
             self.trees(trees),
             self.calibration(trees, judge),
+            judge=build_judge(judge),
             if_exists="reuse",
         )
 

@@ -20,6 +20,7 @@ from dtlns.data.planted import plant
 from dtlns.data.planted_truth import load_truth
 from dtlns.data.store import write_dataset
 from dtlns.errors import ArtifactError, ConfigError, LeakageError
+from dtlns.judges.prefix import PrefixJudge
 from dtlns.stages.calibration import load_calibration, rebuild_codes, write_calibration
 from dtlns.stages.candidates import load_candidates, write_candidates
 from dtlns.stages.hidden import load_hidden, search, write_hidden
@@ -86,7 +87,7 @@ def test_a_hidden_half_of_another_pretraining_is_refused(made: Made) -> None:
     pretrained = write_pretrained(made.at / "longer", made.data.train, longer)
     other = write_candidates(made.at / "other", made.data.train, pretrained, 20, hide_by="random")
     with pytest.raises(ConfigError, match="pretrained with other settings"):
-        write_calibration(made.at / "refused", other, made.trees(), made.hidden, "prefix")
+        write_calibration(made.at / "refused", other, made.trees(), made.hidden, PrefixJudge())
 
 
 def test_shuffled_codes_are_the_right_ones_on_wrong_items_and_differ_between_views(made: Made) -> None:
@@ -138,7 +139,7 @@ def test_calibration_rebuilds_the_same_views_under_the_same_control(
             made.candidates,
             trees,
             made.hidden,
-            "prefix",
+            PrefixJudge(),
             if_exists="reuse",
         )
     )
@@ -206,7 +207,7 @@ def test_controls_refuse_what_they_cannot_work_with(made: Made, tmp_path: Path) 
 
 def test_a_refresh_with_the_pretrained_model_finds_what_was_judged(made: Made) -> None:
     trees, train = made.trees(), made.data.train
-    calibration = write_calibration(made.at / "cal", made.candidates, trees, made.hidden, "prefix")
+    calibration = write_calibration(made.at / "cal", made.candidates, trees, made.hidden, PrefixJudge())
     judged = write_judged(made.at / "judged", made.candidates, trees, calibration)
     selection = SelectionConfig(top=4, scale=3.0)
     again = refresher(judged, trees, calibration, train, "weighted", selection)(
@@ -231,7 +232,7 @@ def test_a_refresh_with_the_pretrained_model_finds_what_was_judged(made: Made) -
 
 def test_a_refresh_is_refused_without_what_it_needs(made: Made) -> None:
     trees, train = made.trees(), made.data.train
-    calibration = write_calibration(made.at / "cal-2", made.candidates, trees, made.hidden, "prefix")
+    calibration = write_calibration(made.at / "cal-2", made.candidates, trees, made.hidden, PrefixJudge())
     judged = write_judged(made.at / "judged-2", made.candidates, trees, calibration)
     settings = QUICK.model_copy(update={"false_negatives": "weighted", "refresh_every": 1})
     with pytest.raises(ConfigError, match=r"cannot be found anew each 1 epochs .* hint: give --false-neg"):

@@ -18,6 +18,7 @@ from dtlns.data.dataset import Dataset
 from dtlns.data.planted import plant
 from dtlns.data.planted_truth import load_truth
 from dtlns.errors import ConfigError, LeakageError
+from dtlns.judges.prefix import PrefixJudge
 from dtlns.judges.reliability_plot import plot_reliability
 from dtlns.stages.calibration import load_folds, write_calibration
 from dtlns.stages.candidates import write_candidates
@@ -49,7 +50,12 @@ class World:
             self.at / codes, self.data.train, settings, semantic=self.pretrained, if_exists="reuse"
         )
         fitted = write_calibration(
-            self.at / f"calibration-{codes}", self.candidates, trees, self.hidden, "prefix", if_exists="reuse"
+            self.at / f"calibration-{codes}",
+            self.candidates,
+            trees,
+            self.hidden,
+            PrefixJudge(),
+            if_exists="reuse",
         )
         judged = write_judged(self.at / f"judged-{codes}", self.candidates, trees, fitted, if_exists="reuse")
         return fitted, judged

@@ -26,8 +26,8 @@ class Cost:
     """What a job took.
 
     Attributes:
-        pairs: Prompts that were wanted.
-        asked: Prompts that were asked, the others were known.
+        pairs: Pairs that were wanted.
+        asked: Prompts that were asked; the others were known, or the same question as another.
         failed: Asked without an answer.
         prompt_tokens: Of the asked ones.
         computed_tokens: Of these, not taken from the engine's prefix cache; all, where it does not say.
@@ -40,6 +40,11 @@ class Cost:
     prompt_tokens: int = 0
     computed_tokens: int = 0
     seconds: float = 0.0
+
+    def __iadd__(self, other: Cost) -> Cost:
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, with rates."""
@@ -74,8 +79,7 @@ def ask_all(engine: Engine, store: AnswerStore, prompts: Sequence[Prompt]) -> tu
     cost = Cost(pairs=len(prompts), asked=len(places))
     if not places:
         return [answers[key] for key in keys], cost
-    known = len(prompts) - len(places)
-    log.info("asking %d prompts%s", len(places), f"; {known} more are known" if known else "")
+    log.info("asking %d prompts for %d pairs; the others are known or the same", len(places), len(prompts))
     reasons: Counter[str] = Counter()
     begin = said = time.monotonic()
     ended = 0

@@ -1,0 +1,112 @@
+"""The judge `llm`: a language model reads codes, and the probabilities of its two labels are the score."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtlns.config import checked
+from dtlns.judges.base import JudgeRequest
+from dtlns.judges.llm.answers import AnswerStore
+from dtlns.judges.llm.base import Answer, Engine, Prompt
+from dtlns.judges.llm.job import Cost, ask_all
+from dtlns.judges.llm.prompts import PromptMaker, load_template
+from dtlns.judges.llm.settings import LLMSettings, Question, default_answers
+from dtlns.judges.llm.start import start_engine
+
+
+class LLMJudge:
+    """Scores each candidate by log P(positive) - log P(negative) of a language model that reads its codes.
+
+    The engine is started when the first prompt has to be asked, and kept for the next request. Answers are
+    kept in a folder for all runs (`dtlns.judges.llm.answers`), so nothing is asked twice.
+
+    Source: the false-negative identification of arXiv 2602.18249, with the label's probability in place of
+    the label.
+
+    Args:
+        **options: The fields of `dtlns.judges.llm.settings.LLMSettings`.
+
+    Attributes:
+        settings: The checked options.
+        cost: What was asked so far.
+
+    Raises:
+        ConfigError: An option is unknown or out of range, or the template cannot be read.
+    """
+
+    name = "llm"
+    option_names = tuple(LLMSettings.model_fields)
+
+    def __init__(self, **options: Any) -> None:
+        self.settings = checked(LLMSettings, options, "the options of the judge llm")
+        self.template = load_template(self.settings.template, sha256=self.settings.template_sha256)
+        self.cost = Cost()
+        self._engine: Engine | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What decides the answers, plain JSON values."""
+        decisive = self.settings.model_dump(mode="json", include=set(Question.model_fields))
+        return decisive | {"template_sha256": self.template.sha256}
+
+    def columns(self, request: JudgeRequest) -> list[str]:
+        """One column, `llm`."""
+        return ["llm"]
+
+    def score(self, request: JudgeRequest) -> NDArray[np.float32]:
+        """Return the log-odds of the label positive, float32 [N, 1].
+
+        Raises:
+            JudgeError: Prompts have no answer; those that have one are kept.
+        """
+        log_odds = np.array([answer.log_odds for answer in self.answers(request)], dtype=np.float32)
+        return log_odds.reshape(-1, 1)
+
+    def answers(self, request: JudgeRequest, rows: NDArray[np.bool_] | None = None) -> list[Answer]:
+        """Return the answer to each pair of a request, asked or known.
+
+        Args:
+            request: Histories, codes and candidates.
+            rows: bool [N], the pairs that are wanted; None means all.
+
+        Raises:
+            JudgeError: As in `score`.
+        """
+        prompts = self.prompts(request, rows)
+        answers, cost = ask_all(self.engine, self.store(), prompts)
+        self.cost += cost
+        return answers
+
+    def prompts(self, request: JudgeRequest, rows: NDArray[np.bool_] | None = None) -> list[Prompt]:
+        """Return the prompt of each pair that is wanted, in the order of `request.candidates.pairs()`."""
+        settings = self.settings
+        maker = PromptMaker(
+            request, self.template, order=settings.order, seed=settings.seed, budget=settings.budget
+        )
+        users, items = request.candidates.pairs()
+        return maker.prompts(users, items) if rows is None else maker.prompts(users[rows], items[rows])
+
+    def store(self) -> AnswerStore:
+        """Return where answers are kept."""
+        return AnswerStore(self.settings.answers or default_answers(), self.engine.identity)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, started when it is first needed."""
+        if self._engine is None:
+            self._engine = start_engine(self.settings, self.template.labels)
+        return self._engine
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What answers: model, tokenizer, chat template, engine and decoding, plain JSON values."""
+        return self.engine.identity
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None

@@ -1,0 +1,61 @@
+"""From settings to a running engine; each imports its library when it is started, and not before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dtlns.errors import ConfigError
+from dtlns.judges.llm.base import Engine, Labels
+from dtlns.judges.llm.settings import LLMSettings
+
+
+def start_engine(settings: LLMSettings, labels: Labels) -> Engine:
+    """Start the engine that the settings name.
+
+    Args:
+        settings: Of the judge.
+        labels: The two answers.
+
+    Raises:
+        ConfigError: Its library is not installed, or it does not take an option.
+        JudgeError: The model or server fails its start-up check.
+    """
+    more = settings.engine_options
+    try:
+        if settings.engine == "vllm":
+            from dtlns.judges.llm.engines.vllm import VLLMEngine
+
+            return VLLMEngine(
+                settings.model, labels=labels, dtype=settings.dtype, revision=settings.revision, **more
+            )
+        if settings.engine == "transformers":
+            from dtlns.judges.llm.engines.transformers import TransformersEngine
+
+            return TransformersEngine(
+                settings.model,
+                labels=labels,
+                dtype=settings.dtype,
+                revision=settings.revision,
+                device=settings.device,
+                **more,
+            )
+        if settings.engine == "server":
+            from dtlns.judges.llm.engines.server import ServerEngine
+
+            return ServerEngine(
+                settings.endpoints,
+                settings.model,
+                labels=labels,
+                api_key_env=settings.key_variable,
+                **more,
+            )
+        from dtlns.judges.llm.engines.replay import ReplayEngine
+
+        return ReplayEngine(Path(settings.model).expanduser(), **more)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise ConfigError(
+            f"engine_options of the engine {settings.engine!r}: {error}",
+            allowed="keyword arguments of its class",
+        ) from error

@@ -1,0 +1,48 @@
+"""Judges by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dtlns.config import JudgeConfig
+from dtlns.errors import ConfigError
+from dtlns.judges.base import Judge
+from dtlns.plugins import check_options, load_plugin
+
+
+def build_judge(config: JudgeConfig) -> Judge:
+    """Make the judge that a configuration names.
+
+    Args:
+        config: Name and options; the options become keyword arguments.
+
+    Raises:
+        ConfigError: No such judge, it does not read an option, or an option is out of range.
+
+    Example:
+        >>> build_judge(JudgeConfig(name="prefix")).name
+        'prefix'
+    """
+    kind = load_plugin("dtlns.judges", config.name)
+    check_options("dtlns.judges", config.name, kind, config.options)
+    judge: Judge = kind(**config.options)
+    if judge.name != config.name:
+        raise ConfigError(f"the judge {config.name!r} calls itself {judge.name!r}", allowed="one name")
+    return judge
+
+
+def decisive_options(judge: Judge) -> dict[str, Any]:
+    """Return the options that decide what a judge says, as plain JSON values: with its name, its identity.
+
+    A judge that has any lists them in `options`; those that change only how fast it answers stay out.
+    """
+    return dict(getattr(judge, "options", {}))
+
+
+def engine_identity(judge: Judge) -> dict[str, Any] | None:
+    """Return what answers for a judge, as plain JSON values, or None where it answers by itself.
+
+    A judge that asks something else, such as a language model, tells it in `identity` once it has asked.
+    """
+    identity: dict[str, Any] | None = getattr(judge, "identity", None)
+    return identity

@@ -1,0 +1,159 @@
+"""Asking a language model ahead of judging: one prompt to look at, what all would cost, a share of them.
+
+Nothing here makes an artefact. Answers are kept in the judge's folder, and `write_judged` finds them there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtlns.artifacts import Artifact
+from dtlns.errors import ConfigError, InputError
+from dtlns.judges.base import JudgeRequest
+from dtlns.judges.llm.answers import missing, prompt_key
+from dtlns.judges.llm.base import Prompt
+from dtlns.judges.llm.judge import LLMJudge
+from dtlns.stages.calibration import check_same_train, rebuild_codes
+from dtlns.stages.candidates import load_candidates
+from dtlns.stages.hidden import search
+from dtlns.stages.trees import load_codes
+
+SAMPLE = 2000  # prompts whose tokens are counted for an estimate
+BLOCK = 16  # tokens; what engines keep of a prefix are whole blocks
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some of the users: those whose index leaves `at` when divided by `of`.
+
+    Attributes:
+        at: From 0.
+        of: Number of shards.
+    """
+
+    at: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read `i/n`.
+
+        Raises:
+            InputError: It is something else.
+
+        Example:
+            >>> Shard.parse("0/4")
+            Shard(at=0, of=4)
+        """
+        at, slash, of = text.partition("/")
+        if not (slash and at.isdecimal() and of.isdecimal() and int(at) < int(of)):
+            raise InputError(f"shard {text!r}", allowed="i/n with 0 <= i < n, such as 0/4")
+        return cls(int(at), int(of))
+
+    def rows(self, users: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which of these users, int64 [N], are in the shard."""
+        inside: NDArray[np.bool_] = users % self.of == self.at
+        return inside
+
+
+def final_request(candidates: Artifact, trees: Artifact) -> JudgeRequest:
+    """Return what `write_judged` asks."""
+    check_same_train(candidates, trees)
+    found, train = load_candidates(candidates)
+    return JudgeRequest(train, load_codes(trees), found)
+
+
+def calibration_request(candidates: Artifact, trees: Artifact, hidden: Artifact) -> JudgeRequest:
+    """Return what `write_calibration` asks: of the pipeline rebuilt without the hidden positives."""
+    check_same_train(candidates, trees, hidden)
+    there = search(candidates, hidden)
+    return JudgeRequest(there.visible, rebuild_codes(trees, there.visible, there.scorer), there.candidates)
+
+
+def show(judge: LLMJudge, request: JudgeRequest, user: int, rank: int = 0) -> Prompt:
+    """Return the prompt of one pair.
+
+    Args:
+        judge: Which template and history.
+        request: Where the pair is from.
+        user: Its user.
+        rank: The candidate's place, from 0.
+
+    Raises:
+        InputError: There is no such candidate.
+    """
+    users, _ = request.candidates.pairs()
+    rows = (users == user) & (request.candidates.ranks() == rank)
+    if not rows.any():
+        raise InputError(
+            f"user {user} has no candidate of rank {rank}",
+            allowed=f"users 0 to {request.train.n_users - 1}, ranks 0 to {request.candidates.m - 1}",
+        )
+    (prompt,) = judge.prompts(request, rows)
+    return prompt
+
+
+def estimate(
+    judge: LLMJudge, request: JudgeRequest, shard: Shard, price_per_million: float | None = None
+) -> dict[str, Any]:
+    """Say what asking would cost, and ask nothing.
+
+    Args:
+        judge: Its engine counts the tokens.
+        request: What would be asked.
+        shard: For which users.
+        price_per_million: Money for a million prompt tokens, in any currency.
+
+    Returns:
+        JSON values: `pairs`; `known` and `to_ask`, different prompts that were answered before and that were
+        not (items of the same codes make one); `prompt_tokens` and `computed_tokens` (not
+        taken from a prefix cache of whole blocks of 16 tokens) of those to ask, scaled from `counted_prompts`
+        of them; `price` of all prompt tokens.
+
+    Raises:
+        ConfigError: A price is negative.
+    """
+    if price_per_million is not None and not price_per_million >= 0:
+        raise ConfigError(f"the price of a million tokens is {price_per_million}", allowed="0 or more")
+    users, _ = request.candidates.pairs()
+    prompts = judge.prompts(request, shard.rows(users))
+    keys = [prompt_key(prompt) for prompt in prompts]
+    places = missing(keys, judge.store().load())
+    total, computed, counted = _tokens(judge, [prompts[place] for place in places[:SAMPLE]])
+    scale = len(places) / counted if counted else 0.0
+    return {
+        "pairs": len(prompts),
+        "known": len(set(keys)) - len(places),
+        "to_ask": len(places),
+        "prompt_tokens": round(total * scale),
+        "computed_tokens": round(computed * scale),
+        "counted_prompts": counted,
+        "price": None if price_per_million is None else total * scale * price_per_million / 1e6,
+    }
+
+
+def _tokens(judge: LLMJudge, prompts: list[Prompt]) -> tuple[int, int, int]:
+    """Return all tokens, those that no cache has, and the number of prompts.
+
+    What a prompt shares with the one before is counted by characters, in proportion to its tokens.
+    """
+    counts = judge.engine.count_tokens(prompts)
+    computed, before = 0, ""
+    for prompt, count in zip(prompts, counts, strict=True):
+        text = prompt.system + prompt.user
+        at = _common(before, text)
+        computed += count - int(count * at / max(len(text), 1)) // BLOCK * BLOCK
+        before = text
+    return sum(counts), computed, len(prompts)
+
+
+def _common(one: str, other: str) -> int:
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
+    return low

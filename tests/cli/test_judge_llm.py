@@ -1,0 +1,191 @@
+"""The judge `llm` on the command line, with recorded answers in the place of a language model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from dtlns.artifacts import open_artifact
+from dtlns.cli import main
+from dtlns.judges.llm.base import Answer, Prompt
+from dtlns.judges.llm.engines.replay import record
+from dtlns.judges.llm.judge import LLMJudge
+from dtlns.judges.llm.reader import read
+from dtlns.stages.asking import calibration_request, final_request
+
+
+class Reader:
+    """An engine that reads a prompt as the rule says, and nothing but the prompt."""
+
+    def __init__(self, version: int = 1) -> None:
+        self.identity: dict[str, Any] = {"engine": "reader", "version": version}
+
+    def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+        return [len(prompt.system + prompt.user) for prompt in prompts]
+
+    def ask(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Answer]]:
+        for at, (prompt, count) in enumerate(zip(prompts, self.count_tokens(prompts), strict=True)):
+            yield at, Answer(float(read(prompt).score()), True, count, None)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(frozen=True)
+class Made:
+    candidates: Path
+    trees: Path
+    hidden: Path
+    recorded: Path
+    other: Path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    at = tmp_path_factory.mktemp("llm")
+    made = Made(*(at / name for name in ("candidates", "trees", "hidden", "answers.parquet", "other.jsonl")))
+    small = ["--users", 100, "--branching", 3, "--leaf-size", 3, "--exposed", 1.0, "--interactions", 10]
+    for words in (
+        ["data", "planted", "-o", at / "data", *small],
+        ["pretrain", at / "data", "-o", at / "pretrained", "--epochs", 2],
+        ["build-trees", at / "data", "-o", made.trees, "--pretrained", at / "pretrained"],
+        ["candidates", at / "data", "-o", made.candidates, "--pretrained", at / "pretrained", "-m", 20],
+        [
+            "calibrate",
+            made.candidates,
+            "-o",
+            at / "cal",
+            "--trees",
+            made.trees,
+            "--share",
+            0.3,
+            "--hidden",
+            made.hidden,
+        ],
+    ):
+        main([str(word) for word in words])
+    candidates, trees = open_artifact(made.candidates, "candidates"), open_artifact(made.trees, "trees")
+    judge = LLMJudge(engine="replay", model=str(made.recorded))
+    prompts = [
+        prompt
+        for request in (
+            final_request(candidates, trees),
+            calibration_request(candidates, trees, open_artifact(made.hidden, "hidden")),
+        )
+        for prompt in judge.prompts(request)
+    ]
+    assert record(Reader(), prompts, made.recorded) == []
+    assert record(Reader(version=2), prompts, made.other) == []
+    return made
+
+
+def call(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> tuple[str, str]:
+    status: Any = 0
+    try:
+        main([str(word) for word in words])
+    except SystemExit as stop:
+        status = stop.code
+    out, err = capsys.readouterr()
+    assert status == code, err
+    return out, err
+
+
+def options(made: Made, answers: Path, recorded: Path | None = None) -> list[object]:
+    values = ["engine=replay", f"model={recorded or made.recorded}", f"answers={answers}"]
+    return [word for value in values for word in ("--judge-option", value)]
+
+
+def test_a_prompt_is_shown_and_the_cost_is_told_before_anything_is_asked(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["judge", made.candidates, "--trees", made.trees, *options(made, tmp_path / "answers")]
+    shown, _ = call(capsys, *words, "--show", 3)
+    assert "--- user" in shown
+    assert "Candidate: " in shown
+    found = json.loads(call(capsys, *words, "--dry-run", "--price", 2, "--json")[0])
+    assert found["pairs"] == 100 * 20
+    assert found["known"] == 0
+    assert 0 < found["to_ask"] <= found["pairs"]
+    assert 0 < found["computed_tokens"] < found["prompt_tokens"]
+    assert found["price"] == pytest.approx(2e-6 * found["prompt_tokens"], rel=1e-3)
+    assert not (tmp_path / "answers").exists()
+
+
+def test_shards_ask_each_pair_once_and_judging_finds_their_answers(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    llm = ["--trees", made.trees, *options(made, tmp_path / "answers")]
+    asked = [
+        json.loads(
+            call(capsys, "judge", made.candidates, *llm, "--hidden", made.hidden, "--shard", part, "--json")[
+                0
+            ]
+        )
+        for part in ("0/3", "1/3", "2/3")
+    ]
+    assert sum(one["pairs"] for one in asked) == 2 * 100 * 20
+    out = tmp_path / "judged"
+    calibrated = tmp_path / "calibration"
+    words = [made.candidates, *llm, "--hidden", made.hidden]
+    call(capsys, "calibrate", *words, "-o", calibrated, "--share", 0.3, "--judge", "llm")
+    _, said = call(capsys, "judge", *words, "-o", out, "--calibration", calibrated)
+    assert "asking" not in said
+
+    table = pl.read_parquet(out / "judged.parquet")
+    judge = LLMJudge(engine="replay", model=str(made.recorded))
+    request = final_request(open_artifact(made.candidates, "candidates"), open_artifact(made.trees, "trees"))
+    assert table["score_llm"].to_list() == [float(read(one).score()) for one in judge.prompts(request)]
+    assert json.loads((out / "summary.json").read_bytes())["engine"] == Reader().identity
+    config = open_artifact(out, "judged").config
+    assert config["judge"] == "llm"
+    assert len(config["judge_options"]["template_sha256"]) == 64
+
+
+def test_other_answers_than_the_calibrations_are_refused(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    llm = [made.candidates, "--trees", made.trees]
+    fitted = tmp_path / "calibration"
+    by = [*options(made, tmp_path / "answers"), "--judge", "llm", "--hidden", made.hidden, "--share", 0.3]
+    call(capsys, "calibrate", *llm, "-o", fitted, *by)
+    judge = ["judge", *llm, "-o", tmp_path / "judged", "--calibration", fitted]
+    _, err = call(capsys, *judge, *options(made, tmp_path / "answers", made.other), code=2)
+    assert "the judge's model is" in err
+    _, err = call(
+        capsys, *judge, *options(made, tmp_path / "answers"), "--judge-option", "budget=500", code=2
+    )
+    assert "the judge's budget is 500" in err
+    assert not (tmp_path / "judged").exists()
+
+
+def test_answers_that_are_not_there_are_told_and_no_label_is_made_up(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["judge", made.candidates, "--trees", made.trees, *options(made, tmp_path / "answers")]
+    _, err = call(capsys, *words, "--judge-option", "order=random", "--shard", "0/1", code=1)
+    assert "prompts have no answer" in err
+    assert "run the same command again" in err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("engine=telepathy", "engine"),
+        ("endpoints=['http://x']", "endpoints go with engine = 'server'"),
+        ("template=none.txt", "the template 'none.txt' cannot be read"),
+        ("temperature=1", "no option 'temperature'"),
+    ],
+)
+def test_wrong_options_are_refused(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, message: str
+) -> None:
+    given = {"engine": "engine=replay", "model": "model=x"} | {option.partition("=")[0]: option}
+    words = [word for text in given.values() for word in ("--judge-option", text)]
+    _, err = call(capsys, "judge", made.candidates, "--trees", made.trees, "--show", 0, *words, code=2)
+    assert message in err
