@@ -107,7 +107,8 @@ def folds_of_users(n_users: int, seed: int) -> NDArray[np.uint8]:
 def _sample(hidden: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
     """Tell which pairs classifiers are fitted on: all positives, and some of the others."""
     rng = np.random.Generator(np.random.Philox(key=[seed, 0x73616D70]))
-    share = NEGATIVES_PER_POSITIVE * np.count_nonzero(hidden) / max(np.count_nonzero(~hidden), 1)
+    positives = int(hidden.sum())
+    share = NEGATIVES_PER_POSITIVE * positives / max(len(hidden) - positives, 1)
     kept: NDArray[np.bool_] = hidden | (rng.random(len(hidden)) < share)
     return kept
 

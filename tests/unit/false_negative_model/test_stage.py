@@ -1,0 +1,174 @@
+"""The stage on a planted world: quality, determinism, what it reads and refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from dtlns.artifacts import Artifact
+from dtlns.config import CalibrationConfig, SelectionConfig, TreesConfig
+from dtlns.data.dataset import Dataset
+from dtlns.data.planted import plant
+from dtlns.errors import ConfigError, LeakageError
+from dtlns.false_negative_model.classifier import fit_classifier, folds_of_users
+from dtlns.false_negative_model.sources import find_candidates
+from dtlns.judges.base import JudgeRequest, score_table
+from dtlns.judges.calibration import fit_calibration
+from dtlns.judges.hiding import is_member
+from dtlns.judges.prefix import PrefixJudge
+from dtlns.judges.quality import measure
+from dtlns.models.itemknn import ItemKNN
+from dtlns.stages.calibration import rebuild_codes
+from dtlns.stages.candidates import load_candidates, write_candidates
+from dtlns.stages.false_negative_model import write_found
+from dtlns.stages.hidden import load_hidden, write_hidden
+from dtlns.stages.judging import KIND, select_false_negatives
+from dtlns.stages.pretrain import write_pretrained
+from dtlns.stages.trees import write_trees
+from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
+
+QUICK = TrainConfig(
+    model=ModelConfig(name="mf", dimensions=8),
+    sampler=SamplerConfig(name="uniform"),
+    epochs=20,
+    learning_rate=0.01,
+)
+
+
+@dataclass
+class Made:
+    """What the tests share."""
+
+    at: Path
+    data: Dataset
+    pretrained: Artifact
+    candidates: Artifact
+    hidden: Artifact
+    trees: Artifact
+
+    def found(self, name: str, **options: object) -> Artifact:
+        options = {"trees": self.trees} | options
+        return write_found(self.at / name, self.candidates, self.pretrained, self.hidden, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    at = tmp_path_factory.mktemp("found")
+    data = plant(at / "data", users=300, branching=3, leaf_size=3, exposed=1.0, interactions=12)
+    pretrained = write_pretrained(at / "pretrained", data.train, QUICK)
+    candidates = write_candidates(at / "candidates", data.train, pretrained, 20, hide_by="random")
+    hidden = write_hidden(at / "hidden", candidates, CalibrationConfig(share=0.3))
+    trees = write_trees(at / "trees", data.train, TreesConfig(max_leaf_size=5), semantic=pretrained)
+    return Made(at, data, pretrained, candidates, hidden, trees)
+
+
+@pytest.fixture(scope="module")
+def boosted(made: Made) -> Artifact:
+    return made.found("boosted")
+
+
+def judged(artifact: Artifact) -> pl.DataFrame:
+    return pl.read_parquet(artifact.path / "judged.parquet")
+
+
+def quality(artifact: Artifact) -> dict[str, float]:
+    return json.loads((artifact.path / "measured.json").read_bytes())  # type: ignore[no-any-return]
+
+
+def test_hidden_positives_are_found_at_least_as_well_as_by_prefixes(made: Made, boosted: Artifact) -> None:
+    _, train = load_candidates(made.candidates)
+    hidden, scorer = load_hidden(made.hidden)
+    visible, held = train.keep(~hidden), train.keep(hidden)
+    found = find_candidates(scorer, ItemKNN.fit(visible), visible).candidates
+    codes = rebuild_codes(made.trees, visible, scorer)
+    columns, scores = score_table(PrefixJudge(), JudgeRequest(visible, codes, found))
+    users, items = found.pairs()
+    labels = is_member(held.indptr, held.indices, users, items)
+    prefix = measure(
+        fit_calibration(columns, scores, labels, users, train.n_users).out_of_fold, labels, users
+    )
+    # the same pairs and labels: what the rules here say is hidden is what the stage was fitted to
+    assert (prefix["pairs"], prefix["positives"]) == (
+        quality(boosted)["pairs"],
+        quality(boosted)["positives"],
+    )
+    assert quality(boosted)["auc"] > 0.7
+    assert quality(boosted)["auc"] >= prefix["auc"]
+    assert quality(made.found("logistic", classifier="logistic"))["auc"] > 0.7
+
+
+def test_artefact_is_one_that_training_uses(made: Made, boosted: Artifact) -> None:
+    assert boosted.kind == KIND
+    frame, train = judged(boosted), made.data.train
+    assert frame.columns == ["user", "item", "rank", "p_hidden", "p_unseen"]
+    users, items = (frame[name].to_numpy().astype(np.int64) for name in ("user", "item"))
+    assert not is_member(train.indptr, train.indices, users, items).any()
+    assert frame["p_hidden"].is_between(0, 1).all()
+    assert len(np.unique(users * train.n_items + items)) == len(frame)
+    chosen = select_false_negatives(
+        boosted, train.n_users, train.n_items, "weighted", SelectionConfig(top=5, scale=2.0)
+    )
+    assert np.bincount(chosen.users, minlength=train.n_users).max() <= 5
+
+
+def test_same_inputs_give_the_same_bytes(made: Made, boosted: Artifact) -> None:
+    again = made.found("again")
+    assert again.digest == boosted.digest
+    for name in ("judged.parquet", "measured.json", "summary.json"):
+        assert (again.path / name).read_bytes() == (boosted.path / name).read_bytes()
+
+
+def test_labels_are_the_hidden_positives_among_the_candidates(made: Made, boosted: Artifact) -> None:
+    measured = quality(boosted)
+    hidden = round(0.3 * made.data.train.n_interactions)
+    assert measured["hidden_interactions"] == pytest.approx(hidden, rel=0.1)
+    # with 60 of 81 items as candidates nearly all that is hidden must be among them
+    assert 0.6 * measured["hidden_interactions"] < measured["positives"] <= measured["hidden_interactions"]
+    assert measured["mean_chance"] == pytest.approx(measured["base_rate"], rel=0.1)
+
+
+def test_what_does_not_belong_together_is_refused(made: Made) -> None:
+    with pytest.raises(ConfigError, match="need trees"):
+        made.found("x", trees=None, groups=["trees"])
+    with pytest.raises(ConfigError, match="features without them"):
+        made.found("x", groups=["graph"])
+    other = write_pretrained(made.at / "other", made.data.train, QUICK.model_copy(update={"seed": 1}))
+    with pytest.raises(ConfigError, match="another model"):
+        write_found(made.at / "x", made.candidates, other, made.hidden)
+    elsewhere = plant(
+        made.at / "data2", users=50, branching=3, leaf_size=3, exposed=1.0, interactions=10, seed=1
+    )
+    foreign = write_pretrained(made.at / "foreign", elsewhere.train, QUICK)
+    with pytest.raises(LeakageError):
+        write_found(made.at / "x", made.candidates, foreign, made.hidden)
+
+
+def test_no_chance_comes_from_a_fit_that_has_seen_the_user() -> None:
+    """Turning one fold's labels round changes what other users get, and not the logits of that fold's own."""
+    rng = np.random.default_rng(0)
+    users = np.repeat(np.arange(200), 10)
+    features = rng.normal(size=(2000, 2)).astype(np.float32)
+    hidden = rng.random(2000) < 1 / (1 + np.exp(2 - 2 * features[:, 0]))
+    fitted = fit_classifier("logistic", features, hidden, users, 200)
+    held = fitted.calibration.fold_of_user[users] == 0
+    turned = fit_classifier("logistic", features, hidden ^ held, users, 200)
+    np.testing.assert_array_equal(
+        fitted.parts[0].decision_function(features[held]), turned.parts[0].decision_function(features[held])
+    )
+    assert not np.allclose(
+        fitted.parts[1].decision_function(features), turned.parts[1].decision_function(features)
+    )
+    np.testing.assert_allclose(fitted.chances(features, users)[1], fitted.calibration.out_of_fold, rtol=1e-6)
+
+
+def test_folds_are_those_of_the_calibration() -> None:
+    users = np.repeat(np.arange(100), 4)
+    hidden = np.arange(400) % 4 == 0
+    scores = np.arange(400, dtype=np.float32)[:, None]
+    fit = fit_calibration(["score"], scores, hidden, users, 100, seed=7)
+    np.testing.assert_array_equal(folds_of_users(100, 7), fit.fold_of_user)
