@@ -57,7 +57,7 @@ def start(engine: str, dtype: str, labels: Labels) -> Engine:
     from dtlns.judges.llm.engines.vllm import VLLMEngine
 
     return VLLMEngine(
-        MODEL, labels=labels, dtype=dtype, max_model_len=2048, enforce_eager=True, gpu_memory_utilization=0.3
+        MODEL, labels=labels, dtype=dtype, max_model_len=2048, enforce_eager=True, gpu_memory_utilization=0.15
     )
 
 
