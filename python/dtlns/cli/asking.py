@@ -58,7 +58,7 @@ def _estimated(total: dict[str, Any]) -> str:
     lines = [
         f"{total['pairs']} pairs; of their different prompts {total['known']} were answered before, "
         f"{total['to_ask']} are to ask",
-        f"about {total['prompt_tokens']:,} prompt tokens, {total['computed_tokens']:,} of them new to a prefix "
+        f"about {total['prompt_tokens']:,} prompt tokens, {total['computed_tokens']:,} new to a prefix "
         f"cache (counted on {total['counted_prompts']} prompts)",
     ]
     if total["price"] is not None:

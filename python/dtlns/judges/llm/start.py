@@ -10,16 +10,25 @@ from dtlns.judges.llm.settings import LLMSettings
 
 
 def start_engine(settings: LLMSettings, labels: Labels) -> Engine:
-    """Start the engine that the settings name.
+    """Start the engine that the settings name, and see that its label scores say something.
 
     Args:
         settings: Of the judge.
         labels: The two answers.
 
     Raises:
-        ConfigError: Its library is not installed, or it does not take an option.
-        JudgeError: The model or server fails its start-up check.
+        ConfigError: Its library is not installed, it does not take an option, or it fails the check of its
+            label scores.
+        JudgeError: A server does not answer.
     """
+    engine = _make(settings, labels)
+    check = getattr(engine, "check", None)  # recorded answers need none
+    if check is not None:
+        check()
+    return engine
+
+
+def _make(settings: LLMSettings, labels: Labels) -> Engine:
     more = settings.engine_options
     try:
         if settings.engine == "vllm":
