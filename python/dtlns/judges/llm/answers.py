@@ -23,7 +23,7 @@ from dtlns.judges.llm.base import Answer, Prompt
 from dtlns.whole_file import whole_file
 
 ROWS_PER_PART = 4096
-SECONDS_PER_PART = 10.0  # what a kill may lose
+SECONDS_PER_PART = 5.0  # what a kill may lose
 SCHEMA = {
     "key": pl.String,
     "log_odds": pl.Float64,
