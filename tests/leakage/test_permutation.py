@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dtlns.artifacts import open_artifact
 from dtlns.config import DEFAULT_PRETRAIN, DEFAULT_TRAIN, RunConfig
 from dtlns.data.dataset import load_dataset
 from dtlns.data.importing import import_dataset
 from dtlns.errors import ArtifactError
 from dtlns.evaluation.selector import Selector
 from dtlns.pipeline import run
+from dtlns.stages.false_negative_model import write_found
 from dtlns.stages.training import write_model
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
 from dtlns.training.trainer import train as fit
 
-UPSTREAM = ("pretrained", "trees", "candidates", "hidden", "calibration", "judged")
+UPSTREAM = ("pretrained", "trees", "candidates", "hidden", "calibration", "judged", "found")
 N_USERS, N_ITEMS = 120, 90
 
 
@@ -67,6 +69,10 @@ def _run(base: Path, name: str, *, valid_seed: int, test_seed: int) -> Path:
     host = DEFAULT_TRAIN.model_copy(update=quick | {"validate_every": 2, "model": ModelConfig(name="mf")})
     config = RunConfig(data=str(base / f"{name}-data"), pretrain=pretrain, train=host)
     run(config, base / name, device="cpu")
+    made = [
+        open_artifact(base / name / kind, kind) for kind in ("candidates", "pretrained", "hidden", "trees")
+    ]
+    write_found(base / name / "found", *made[:3], trees=made[3])
     return base / name
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from dtlns.artifacts import Artifact, IfExists, Spec, make_artifact, write_json
 from dtlns.data.views import TrainView
@@ -28,7 +27,7 @@ from dtlns.models.itemknn import ItemKNN
 from dtlns.stages.calibration import check_same_train, rebuild_codes
 from dtlns.stages.candidates import load_candidates
 from dtlns.stages.hidden import load_hidden
-from dtlns.stages.judging import KIND
+from dtlns.stages.judging import KIND, summarise_chances
 from dtlns.stages.pretrain import load_pretrained
 from dtlns.stages.trees import codes_read, load_codes
 from dtlns.trees import PathCodes
@@ -133,7 +132,7 @@ def write_found(
                 "p_unseen": p_unseen,
             }
         ).write_parquet(folder / "judged.parquet", compression="zstd")
-        summary = _chances(p_hidden)
+        summary = summarise_chances(p_hidden)
         # The shift between the rebuilt pipeline and this one: close means that the fit carries over.
         summary["feature_means"] = dict(
             zip(names, features.mean(axis=0, dtype=np.float64).tolist(), strict=True)
@@ -149,12 +148,3 @@ def write_found(
 def _world(train: TrainView, scorer: EmbeddingScorer, codes: dict[str, PathCodes]) -> World:
     graph = ItemKNN.fit(train)
     return World(train, scorer, graph, codes, find_candidates(scorer, graph, train))
-
-
-def _chances(p_hidden: NDArray[np.float32]) -> dict[str, Any]:
-    quantiles = (0.1, 0.5, 0.9, 0.99)
-    return {
-        "pairs": len(p_hidden),
-        "p_hidden_mean": float(p_hidden.mean(dtype=np.float64)),
-        "p_hidden_quantiles": {str(q): float(np.quantile(p_hidden, q)) for q in quantiles},
-    }

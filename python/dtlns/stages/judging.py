@@ -92,7 +92,7 @@ def write_judged(
             "base_rate_when_calibrated": measured["base_rate"],
             "engine": measured.get("engine"),
         }
-        write_json(folder / "summary.json", _chances(p_hidden) | shift)
+        write_json(folder / "summary.json", summarise_chances(p_hidden) | shift)
 
     told = {"judge": judge.name, "judge_options": decisive_options(judge)}
     spec = Spec(KIND, told | codes_read(trees), inputs, candidates.train_digest)
@@ -183,7 +183,7 @@ def write_control(
         found, _ = load_candidates(candidates)
         p_hidden = chances(*found.pairs())
         _table(found, {}, p_hidden).write_parquet(folder / "judged.parquet", compression="zstd")
-        write_json(folder / "summary.json", _chances(p_hidden))
+        write_json(folder / "summary.json", summarise_chances(p_hidden))
 
     inputs["candidates"] = candidates.digest
     spec = Spec(KIND, {"judge": how}, inputs, candidates.train_digest)
@@ -215,11 +215,12 @@ def _table(
     )
 
 
-def _chances(p_hidden: NDArray[np.float32]) -> dict[str, Any]:
+def summarise_chances(p_hidden: NDArray[np.float32]) -> dict[str, Any]:
+    """Return the number of chances, their mean and quantiles, plain JSON values."""
     quantiles = (0.1, 0.5, 0.9, 0.99)
     return {
         "pairs": len(p_hidden),
-        "p_hidden_mean": float(p_hidden.mean()),
+        "p_hidden_mean": float(p_hidden.mean(dtype=np.float64)),
         "p_hidden_quantiles": {str(q): float(np.quantile(p_hidden, q)) for q in quantiles},
     }
 
@@ -270,7 +271,7 @@ def refresher(
     inputs = judged.manifest["inputs"]
     if "calibration" not in inputs:
         raise ConfigError(
-            f"{judged.path} comes from the control {judged.config['judge']!r}, which cannot be asked again",
+            f"{judged.path} comes from {judged.config['judge']!r}, which cannot be asked again",
             hint="set refresh_every = 0",
         )
     for name, artifact in (("trees", trees), ("calibration", calibration)):

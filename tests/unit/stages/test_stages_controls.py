@@ -241,5 +241,5 @@ def test_a_refresh_is_refused_without_what_it_needs(made: Made) -> None:
     with pytest.raises(ConfigError, match="was judged with other trees than"):
         refresher(judged, other, calibration, train, "weighted", SelectionConfig())
     control = write_control(made.at / "control-2", made.candidates, "no-judge", hidden=made.hidden)
-    with pytest.raises(ConfigError, match="comes from the control 'no-judge', which cannot be asked again"):
+    with pytest.raises(ConfigError, match="comes from 'no-judge', which cannot be asked again"):
         refresher(control, trees, calibration, train, "weighted", SelectionConfig())
