@@ -189,3 +189,14 @@ def test_wrong_options_are_refused(
     words = [word for text in given.values() for word in ("--judge-option", text)]
     _, err = call(capsys, "judge", made.candidates, "--trees", made.trees, "--show", 0, *words, code=2)
     assert message in err
+
+
+def test_an_engine_that_cannot_start_is_told_before_any_training(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--judge-option", "engine=replay", "--judge-option", f"model={tmp_path / 'none.jsonl'}"]
+    for command in ("judge", "calibrate"):
+        words = [command, made.candidates, "--trees", made.trees, "--judge", "llm", "-o", tmp_path / "out"]
+        _, err = call(capsys, *words, *given, code=1)
+        assert "none.jsonl holds no recorded answers" in err
+        assert list(tmp_path.iterdir()) == []

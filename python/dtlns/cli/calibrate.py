@@ -10,6 +10,7 @@ import click
 from dtlns.artifacts import open_artifact
 from dtlns.cli import options
 from dtlns.config import CalibrationConfig, checked
+from dtlns.judges.registry import prepare_judge
 from dtlns.stages.calibration import load_calibration, write_calibration
 from dtlns.stages.candidates import KIND as CANDIDATES
 from dtlns.stages.hidden import write_hidden
@@ -59,6 +60,7 @@ def command(
     options.log_to_stderr()
     settings = checked(CalibrationConfig, {"share": share, "by": by, "seed": seed}, "command line")
     asked = options.judge_from(judge, judge_options)  # refused before the training, not after it
+    prepare_judge(asked)
     found, codes = open_artifact(candidates, CANDIDATES), open_artifact(trees, TREES)
     without = write_hidden(
         hidden or out.with_name(out.name + "-hidden"),

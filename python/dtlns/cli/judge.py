@@ -13,6 +13,7 @@ from dtlns.cli import options
 from dtlns.config import CalibrationConfig
 from dtlns.data.dataset import load_dataset
 from dtlns.judges.base import Judge
+from dtlns.judges.registry import prepare_judge
 from dtlns.stages.calibration import KIND as CALIBRATION
 from dtlns.stages.calibration import write_calibration
 from dtlns.stages.candidates import KIND as CANDIDATES
@@ -120,6 +121,7 @@ def command(
         codes = open_artifact(trees, TREES)
         fitted = None if calibration is None else open_artifact(calibration, CALIBRATION)
         judge = _judge(name, judge_options, fitted)  # refused before the training, not after it
+        prepare_judge(judge)
         if fitted is None:
             beside = out.with_name(out.name + "-calibration")
             without = _hidden(found, out, hidden, device)

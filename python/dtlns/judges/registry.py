@@ -31,6 +31,16 @@ def build_judge(config: JudgeConfig) -> Judge:
     return judge
 
 
+def prepare_judge(judge: Judge) -> None:
+    """Let a judge fail now, and not after the training that comes before its first question.
+
+    A judge that needs a library, a model or a server has a `prepare` that raises what would fail later.
+    """
+    prepare = getattr(judge, "prepare", None)
+    if prepare is not None:
+        prepare()
+
+
 def decisive_options(judge: Judge) -> dict[str, Any]:
     """Return the options that decide what a judge says, as plain JSON values: with its name, its identity.
 

@@ -105,6 +105,15 @@ class LLMJudge:
         """What answers: model, tokenizer, chat template, engine and decoding, plain JSON values."""
         return self.engine.identity
 
+    def prepare(self) -> None:
+        """Start the engine.
+
+        Raises:
+            ConfigError: Its library or model is not there, or fails its check.
+            JudgeError: A server does not answer.
+        """
+        self.engine  # noqa: B018 - starting is all that is wanted
+
     def close(self) -> None:
         """Free what the engine holds."""
         if self._engine is not None:
