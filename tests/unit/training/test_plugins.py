@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from dtlns.errors import ConfigError
 from dtlns.judges.base import JudgeRequest
+from dtlns.judges.llm.base import Answer, Prompt
+from dtlns.judges.llm.judge import LLMJudge
 from dtlns.judges.prefix import PrefixJudge
 from dtlns.models.registry import build_model
 from dtlns.plugins import plugin_names
@@ -21,9 +24,30 @@ from dtlns.testing.checks.world import world
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
 
 
-@pytest.mark.parametrize("name", plugin_names("dtlns.judges"))
+@pytest.mark.parametrize("name", sorted({*plugin_names("dtlns.judges")} - {"llm"}))
 def test_registered_judges(name: str) -> None:
     check_judge(name)
+
+
+class Reader:
+    """An engine that says how many characters a prompt has, and how many slashes."""
+
+    identity = {"engine": "reader"}  # noqa: RUF012
+
+    def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+        return [len(prompt.user) for prompt in prompts]
+
+    def ask(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Answer]]:
+        for at, prompt in enumerate(prompts):
+            yield at, Answer(len(prompt.user) + prompt.user.count("/") / 100, True, 1, None)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_the_judge_that_needs_a_language_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dtlns.judges.llm.judge.start_engine", lambda *_: Reader())
+    check_judge(lambda: LLMJudge(engine="replay", model="none", answers=tmp_path / "answers"))
 
 
 def judge(change: Callable[[NDArray[np.float32]], Any], **other: Any) -> Callable[[], Any]:
