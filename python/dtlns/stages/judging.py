@@ -79,7 +79,7 @@ def write_judged(
         request = JudgeRequest(train, load_codes(trees), found)
         columns, scores = score_table(judge, request)
         fitted, measured = load_calibration(calibration)
-        _check_engine(engine_identity(judge), measured.get("engine"), calibration)
+        _check_same("the engine's", engine_identity(judge), measured.get("engine"), calibration)
         p_hidden = fitted.p_hidden(scores)
         unseen = unseen_chances(*load_folds(calibration), found.pairs()[0], scores)
         named = {column: scores[:, at] for at, column in enumerate(columns)}
@@ -114,24 +114,19 @@ def check_calibrated(judge: Judge, calibration: Artifact) -> None:
     told = calibration.config
     if judge.name != told["judge"]:
         raise ConfigError(f"the judge is {judge.name}, and {calibration.path} calibrates {told['judge']}")
-    mine, theirs = decisive_options(judge), told.get("judge_options", {})
-    for name in sorted({*mine, *theirs}):
-        if mine.get(name) != theirs.get(name):
-            raise ConfigError(
-                f"the judge's {name} is {mine.get(name)!r}, and was {theirs.get(name)!r} when "
-                f"{calibration.path} calibrated it",
-                hint="calibrate again with `dtlns calibrate`",
-            )
+    _check_same("the judge's", decisive_options(judge), told.get("judge_options"), calibration)
 
 
-def _check_engine(mine: Mapping[str, Any] | None, theirs: Mapping[str, Any] | None, by: Artifact) -> None:
-    """Refuse answers of another engine than the calibration's: its scores may mean something else."""
+def _check_same(
+    whose: str, mine: Mapping[str, Any] | None, theirs: Mapping[str, Any] | None, by: Artifact
+) -> None:
+    """Refuse a value that differs from the calibration's: scores may mean something else."""
     mine, theirs = mine or {}, theirs or {}
     for name in sorted({*mine, *theirs}):
         if mine.get(name) != theirs.get(name):
             raise ConfigError(
-                f"what answers for the judge has {name} = {mine.get(name)!r}, and had {theirs.get(name)!r} "
-                f"when {by.path} calibrated it",
+                f"{whose} {name} is {mine.get(name)!r}, and was {theirs.get(name)!r} when {by.path} "
+                "calibrated it",
                 hint="calibrate again with `dtlns calibrate`",
             )
 
