@@ -4,25 +4,25 @@ A logistic regression with non-negative weights joins the score columns into one
 never lowers the chance), and a centred isotonic regression (Oron and Flournoy 2017) bends that logit
 monotonically onto the observed rates. Beside the fit on all users there is one for each fold of users, made
 without them: what it is worth is measured with those (`quality`).
+
+A judge may leave some columns open (NaN) for some pairs, since it did not look at them. Such pairs get their
+chance from the other columns, by a map that is fitted on all pairs; the map of the full rows is fitted on the
+full rows alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, log_expit
-from sklearn.isotonic import IsotonicRegression
 
 from dtlns.errors import DataError, InputError
+from dtlns.judges.monotone import centred_isotonic, monotone_logistic
 
 FOLDS = 5
-POSITIVES_PER_BIN = 20
-MAX_BINS = 200
-RIDGE = 1e-3  # keeps the weights finite when a column separates the few positives
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +34,15 @@ class Calibration:
         weights: float64 [C], non-negative.
         bias: Intercept of the logit.
         knots: float64 [Q, 2], increasing (logit, chance) pairs; linear between, constant beyond.
+        unlooked: The map of the columns that are always there, for rows in which others are NaN; None where
+            there are no such rows.
     """
 
     columns: list[str]
     weights: NDArray[np.float64]
     bias: float
     knots: NDArray[np.float64]
+    unlooked: Calibration | None = None
 
     def logit(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the joined score, float64 [N]."""
@@ -55,16 +58,22 @@ class Calibration:
             raise InputError(
                 f"scores of shape {scores.shape}", allowed=f"[N, {len(self.columns)}] for {self.columns}"
             )
-        return np.interp(self.logit(scores), self.knots[:, 0], self.knots[:, 1]).astype(np.float32)
+        chances = np.interp(self.logit(scores), self.knots[:, 0], self.knots[:, 1]).astype(np.float32)
+        if self.unlooked is not None:
+            open_rows = np.isnan(scores).any(axis=1)
+            always = [self.columns.index(column) for column in self.unlooked.columns]
+            chances[open_rows] = self.unlooked.p_hidden(scores[open_rows][:, always])
+        return chances
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
+        rest = {} if self.unlooked is None else {"unlooked": self.unlooked.to_json()}
         return {
             "columns": self.columns,
             "weights": self.weights.tolist(),
             "bias": self.bias,
             "knots": self.knots.tolist(),
-        }
+        } | rest
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Calibration:
@@ -74,6 +83,7 @@ class Calibration:
             weights=np.asarray(value["weights"], dtype=np.float64),
             bias=float(value["bias"]),
             knots=np.asarray(value["knots"], dtype=np.float64),
+            unlooked=cls.from_json(value["unlooked"]) if "unlooked" in value else None,
         )
 
 
@@ -84,7 +94,7 @@ class CrossFit:
     Attributes:
         calibration: Fitted on all users.
         folds: One for each fold of users, fitted on the users of the other folds.
-        fold_of_user: uint8 [U].
+        fold_of_user: uint8 [U]; `len(folds)` for users that no fit has seen.
         out_of_fold: float32 [N], the chance of each pair from the fit that has not seen its user.
     """
 
@@ -92,6 +102,12 @@ class CrossFit:
     folds: list[Calibration]
     fold_of_user: NDArray[np.uint8]
     out_of_fold: NDArray[np.float32]
+
+
+def folds_of_users(n_users: int, seed: int) -> NDArray[np.uint8]:
+    """Return each user's fold, uint8 [U], drawn by the seed."""
+    rng = np.random.Generator(np.random.Philox(key=[seed, 0x666F6C64]))
+    return rng.integers(0, FOLDS, size=n_users).astype(np.uint8)
 
 
 def unseen_chances(
@@ -103,7 +119,7 @@ def unseen_chances(
     """Return each pair's chance from the fit that has not seen its user, float32 [N].
 
     Args:
-        folds: As in `CrossFit`.
+        folds: As in `CrossFit`. Where some users are in none, the fit on all the others comes last.
         fold_of_user: uint8 [U].
         users: int64 [N].
         scores: float32 [N, C].
@@ -123,6 +139,7 @@ def fit_calibration(
     users: NDArray[np.int64],
     n_users: int,
     seed: int = 0,
+    partial: Collection[str] = (),
 ) -> CrossFit:
     """Fit the map on all users, and for each fold of users on the others.
 
@@ -134,32 +151,65 @@ def fit_calibration(
         users: int64 [N], the user of each candidate; a user is in one fold only.
         n_users: U.
         seed: Seed of the folds.
+        partial: Columns that are NaN, all of them, for the pairs that the judge did not look at.
 
     Raises:
-        DataError: Fewer than ten hidden positives are among the candidates, or a fold has all of them, so
-            nothing can be learnt or measured.
+        DataError: As `check_positives`, for all pairs and for those that the judge looked at.
+        InputError: A score is not finite.
+    """
+    fold_of_user = folds_of_users(n_users, seed)
+    check_positives(hidden, users, fold_of_user)
+    at = [columns.index(column) for column in partial]
+    looked = ~np.isnan(scores[:, at]).all(axis=1) if at else np.ones(len(users), dtype=np.bool_)
+    if not looked.all():
+        check_positives(hidden[looked], users[looked], fold_of_user, "candidates that the judge looked at")
+
+    def fit(rows: NDArray[np.bool_]) -> Calibration:
+        whole = _fit(columns, scores[rows & looked], hidden[rows & looked])
+        if looked.all():
+            return whole
+        always = [column for column in columns if column not in partial]
+        kept = [columns.index(column) for column in always]
+        return replace(whole, unlooked=_fit(always, scores[rows][:, kept], hidden[rows]))
+
+    folds = [fit(fold_of_user[users] != held) for held in range(FOLDS)]
+    whole = fit(np.ones(len(users), dtype=np.bool_))
+    return CrossFit(whole, folds, fold_of_user, unseen_chances(folds, fold_of_user, users, scores))
+
+
+def check_positives(
+    hidden: NDArray[np.bool_],
+    users: NDArray[np.int64],
+    fold_of_user: NDArray[np.uint8],
+    what: str = "candidates",
+) -> None:
+    """Refuse pairs from which nothing could be learnt or measured; it needs no score.
+
+    Args:
+        hidden: bool [N], whether a candidate is a hidden positive.
+        users: int64 [N].
+        fold_of_user: uint8 [U].
+        what: What the pairs are, for the message.
+
+    Raises:
+        DataError: Fewer than ten hidden positives are among them, or a fold has all of them.
     """
     positives = int(hidden.sum())
     if positives < 2 * FOLDS or positives == len(hidden):
         raise DataError(
-            f"{positives} of {len(hidden)} candidates are hidden positives, too few to calibrate on",
+            f"{positives} of {len(hidden)} {what} are hidden positives, too few to calibrate on",
             allowed=f"at least {2 * FOLDS}",
-            hint="hide more, take more candidates per user, or go without: false_negatives = 'ignore'",
+            hint="hide more, take more candidates per user, calibrate on more users, or go without: "
+            "false_negatives = 'ignore'",
         )
-    rng = np.random.Generator(np.random.Philox(key=[seed, 0x666F6C64]))
-    fold_of_user = rng.integers(0, FOLDS, size=n_users).astype(np.uint8)
-    folds = []
     for held in range(FOLDS):
         fitted = fold_of_user[users] != held
         if not hidden[fitted].any() or hidden[fitted].all():
             raise DataError(
                 f"the {positives} hidden positives belong to {len(np.unique(users[hidden]))} of "
                 f"{len(np.unique(users))} users, too few users to fit on some and measure on others",
-                hint="use a log of more users",
+                hint="use a log of more users, or calibrate on more of them",
             )
-        folds.append(_fit(columns, scores[fitted], hidden[fitted]))
-    whole = _fit(columns, scores, hidden)
-    return CrossFit(whole, folds, fold_of_user, unseen_chances(folds, fold_of_user, users, scores))
 
 
 def _fit(columns: list[str], scores: NDArray[np.float32], hidden: NDArray[np.bool_]) -> Calibration:
@@ -170,52 +220,6 @@ def _fit(columns: list[str], scores: NDArray[np.float32], hidden: NDArray[np.boo
             f"judge score {x[row, column]} in row {row}, column {columns[column]!r}", allowed="finite numbers"
         )
     scale = np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
-    weights, bias = _monotone_logistic(x / scale, hidden)
+    weights, bias = monotone_logistic(x / scale, hidden)
     weights = weights / scale
-    return Calibration(columns, weights, bias, _centred_isotonic(bias + x @ weights, hidden))
-
-
-def _monotone_logistic(
-    x: NDArray[np.float64], hidden: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], float]:
-    """Maximum likelihood with weights >= 0."""
-    sign = np.where(hidden, 1.0, -1.0)
-
-    def loss(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        margin = sign * (theta[0] + x @ theta[1:])
-        pull = -sign * expit(-margin) / len(sign)
-        gradient = np.concatenate([[pull.sum()], x.T @ pull + RIDGE * theta[1:]])
-        return -log_expit(margin).mean() + RIDGE / 2 * float(theta[1:] @ theta[1:]), gradient
-
-    rate = hidden.mean()
-    start = np.concatenate([[np.log(rate / (1 - rate))], np.zeros(x.shape[1])])
-    bounds = [(None, None)] + [(0.0, None)] * x.shape[1]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    return np.asarray(found.x[1:]), float(found.x[0])
-
-
-def _centred_isotonic(logit: NDArray[np.float64], hidden: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Knots of an isotonic fit over bins, each flat block drawn together into its centre.
-
-    Bins hold about twenty positives each, so that one lucky pair at the end does not become a certainty.
-    Beyond the outer centres the curve goes on along the logistic one, so that extreme scores keep their
-    order.
-    """
-    n_bins = int(np.clip(hidden.sum() // POSITIVES_PER_BIN, 2, MAX_BINS))
-    order = np.argsort(logit, kind="stable")
-    parts = [part for part in np.array_split(order, n_bins) if len(part)]
-    size = np.array([len(part) for part in parts], dtype=np.float64)
-    centre = np.array([logit[part].mean() for part in parts])
-    # Half a hit and half a miss in each bin: a chance is never exactly zero or one.
-    rate = np.array([(hidden[part].sum() + 0.5) / (len(part) + 1) for part in parts])
-    fitted = IsotonicRegression().fit_transform(centre, rate, sample_weight=size)
-    block = np.concatenate([[0], np.cumsum((np.diff(fitted) > 0) & (np.diff(centre) > 0))])
-    weight = np.bincount(block, weights=size)
-    x = np.bincount(block, weights=size * centre) / weight
-    y = np.bincount(block, weights=size * fitted) / weight
-    ends = []
-    for end, at in ((logit.min(), 0), (logit.max(), -1)):
-        if end != x[at]:
-            ends.append((end, expit(end - x[at] + np.log(y[at] / (1 - y[at])))))
-    knots = np.concatenate([np.stack([x, y], axis=1), np.array(ends).reshape(-1, 2)])
-    return np.asarray(knots[np.argsort(knots[:, 0], kind="stable")])
+    return Calibration(columns, weights, bias, centred_isotonic(bias + x @ weights, hidden))

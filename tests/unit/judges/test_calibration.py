@@ -143,3 +143,36 @@ def test_scores_are_checked() -> None:
     calibration = Calibration(["a"], np.ones(1), 0.0, np.array([[0.0, 0.5]]))
     with pytest.raises(InputError, match=r"shape \(3, 2\)"):
         calibration.p_hidden(np.zeros((3, 2), np.float32))
+
+
+def test_pairs_that_the_judge_did_not_look_at_have_the_map_of_the_other_columns() -> None:
+    scores, chance, hidden, users = _world()
+    looked = scores[:, 0] > 0.3
+    whole = fit_calibration(["a"], scores[:, :1], hidden, users, n_users=500)
+    partly = scores.copy()
+    partly[~looked, 1] = np.nan
+    fit = fit_calibration(["a", "b"], partly, hidden, users, n_users=500, partial=["b"])
+    alone = fit_calibration(["a", "b"], scores[looked], hidden[looked], users[looked], n_users=500)
+    assert np.array_equal(fit.out_of_fold[~looked], whole.out_of_fold[~looked])
+    assert np.array_equal(fit.out_of_fold[looked], alone.out_of_fold)
+    # each part is calibrated by itself, and the second column is worth something where it is there
+    for rows in (looked, ~looked):
+        part = measure(fit.out_of_fold[rows], hidden[rows], users[rows])
+        assert part["calibration_error"] < 0.35 * part["base_rate"]
+    assert (
+        measure(fit.out_of_fold[looked], hidden[looked], users[looked])["auc"]
+        > measure(whole.out_of_fold[looked], hidden[looked], users[looked])["auc"] + 0.02
+    )
+    again = Calibration.from_json(fit.calibration.to_json())
+    p = again.p_hidden(partly)
+    assert np.array_equal(p, fit.calibration.p_hidden(partly))
+    assert np.corrcoef(p, chance)[0, 1] > 0.85
+
+
+def test_open_pairs_are_refused_where_nobody_said_so_and_where_too_little_is_left() -> None:
+    scores, _, hidden, users = _world(4000)
+    scores[:-5, 1] = np.nan
+    with pytest.raises(InputError, match="judge score nan in row 0, column 'b'"):
+        fit_calibration(["a", "b"], scores, hidden, users, n_users=500)
+    with pytest.raises(DataError, match="of 5 candidates that the judge looked at are hidden positives"):
+        fit_calibration(["a", "b"], scores, hidden, users, n_users=500, partial=["b"])
