@@ -37,6 +37,12 @@ def _make(settings: LLMSettings, labels: Labels) -> Engine:
             return VLLMEngine(
                 settings.model, labels=labels, dtype=settings.dtype, revision=settings.revision, **more
             )
+        if settings.engine == "ray":
+            from dtlns.judges.llm.engines.ray import RayEngine
+
+            return RayEngine(
+                settings.model, labels=labels, dtype=settings.dtype, revision=settings.revision, **more
+            )
         if settings.engine == "transformers":
             from dtlns.judges.llm.engines.transformers import TransformersEngine
 

@@ -20,6 +20,7 @@ from dtlns.judges.llm.engines.labels import LabelTokens, Sighting, check_sightin
 from dtlns.judges.llm.engines.replay import ReplayEngine, record
 from dtlns.judges.llm.engines.transformers import TransformersEngine
 from dtlns.judges.llm.engines.weights import folder_digest
+from dtlns.judges.llm.judge import LLMJudge
 
 WORDS = ["yes", "no", "maybe", "not", "at", "all", "really", "rules", "history", "candidate", *"0123456789"]
 TEMPLATE = (
@@ -270,6 +271,11 @@ def test_a_missing_library_is_named_with_what_installs_it(monkeypatch: pytest.Mo
         monkeypatch.setitem(sys.modules, name, None)
         with pytest.raises(ConfigError, match=rf"pip install 'dtlns\[{name}\]'"):
             engine("anything", labels=YES_NO)
+    for name, library, more in (("ray", "ray", {}), ("server", "httpx", {"endpoints": ("http://h/v1",)})):
+        monkeypatch.setitem(sys.modules, library, None)
+        judge = LLMJudge(engine=name, model="anything", **more)
+        with pytest.raises(ConfigError, match=rf"pip install 'dtlns\[{name}\]'"):
+            judge.prepare()
 
 
 class FakeLLM:

@@ -30,19 +30,11 @@ class LocalEngine(ABC):
     """
 
     def __init__(
-        self, model: str, *, labels: Labels, revision: str | None, template_options: Mapping[str, Any]
+        self, model: str, *, labels: Labels, revision: str | None, template_options: Mapping[str, Any] | None
     ) -> None:
         self.model, self.labels, self.revision = model, labels, revision
-        try:
-            from transformers import AutoTokenizer
-        except ImportError as error:
-            raise missing_library("transformers", error) from error
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
-        except (OSError, ValueError) as error:
-            raise unreadable(model, error) from error
-        self.chat = Chat(tokenizer, model, template_options)
-        self.tokens: LabelTokens = label_tokens(tokenizer, self.chat.render(PROBE), labels)
+        self.chat = load_chat(model, revision, template_options)
+        self.tokens: LabelTokens = label_tokens(self.chat.tokenizer, self.chat.render(PROBE), labels)
         self._stopped = threading.Event()
 
     @property
@@ -67,8 +59,7 @@ class LocalEngine(ABC):
 
     def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
         """Return the length of each prompt in tokens, chat template included."""
-        ids = self.chat._ids([self.chat.render(prompt) for prompt in prompts])
-        return [len(one) for one in ids]
+        return self.chat.count(prompts)
 
     def ask(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Answer | Failure]]:
         """Yield (place, what came of it); prompts of one user side by side share what is computed."""
@@ -122,10 +113,27 @@ class LocalEngine(ABC):
         self._stopped.set()
 
 
-def missing_library(name: str, error: ImportError) -> ConfigError:
-    """Return the error for a library that is not installed."""
+def load_chat(model: str, revision: str | None, options: Mapping[str, Any] | None) -> Chat:
+    """Load a model's tokenizer and chat template.
+
+    Raises:
+        ConfigError: transformers is not installed, or this is no chat model.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise missing_library("transformers", "transformers", error) from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
+    except (OSError, ValueError) as error:
+        raise unreadable(model, error) from error
+    return Chat(tokenizer, model, options or {})
+
+
+def missing_library(engine: str, library: str, error: ImportError) -> ConfigError:
+    """Return the error for an engine whose library is not installed."""
     return ConfigError(
-        f"the engine {name} needs the library {name} ({error})", hint=f"pip install 'dtlns[{name}]'"
+        f"the engine {engine} needs the library {library} ({error})", hint=f"pip install 'dtlns[{engine}]'"
     )
 
 

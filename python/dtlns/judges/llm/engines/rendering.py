@@ -91,6 +91,10 @@ class Chat:
             for found in control
         ]
 
+    def count(self, prompts: Sequence[Prompt]) -> list[int]:
+        """Return the length of each prompt in tokens, chat template included."""
+        return [len(ids) for ids in self._ids([self.render(prompt) for prompt in prompts])]
+
     def _ids(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []

@@ -9,13 +9,7 @@ from pydantic import BaseModel, NonNegativeInt
 
 from dtlns.errors import ConfigError, JudgeError
 from dtlns.judges.llm.base import Answer, Failure, Labels, Prompt
-
-try:
-    import httpx  # noqa: F401
-except ImportError as error:
-    raise ConfigError(
-        f"an engine on a server needs the library httpx ({error})", hint="pip install 'dtlns[server]'"
-    ) from error
+from dtlns.judges.llm.engines.local import missing_library
 from dtlns.judges.llm.engines.remote.dialect import Mode, estimated_tokens, read
 from dtlns.judges.llm.engines.remote.endpoints import base_url
 from dtlns.judges.llm.engines.remote.exchange import RefusedError, TransientError, api_key
@@ -34,7 +28,7 @@ class _Count(BaseModel):
 class ServerEngine:
     """Asks a model behind one or more servers with OpenAI's chat interface.
 
-    Requests go to the server with the most free slots. A failed one (429, 5xx, no connection, time-out, an
+    Requests go to the server with the most free slots, all of one user to the same. A failed one (429, 5xx, no connection, time-out, an
     answer of a wrong shape) is made again after a random wait that grows, on any server; one that says
     `Retry-After` is left alone so long, at most a minute. A server that fails eight times in a row rests;
     when all of them do for `patience` seconds, the asking ends with an error. Redirects are not followed, and
@@ -61,7 +55,7 @@ class ServerEngine:
         seed: Of the waits.
 
     Raises:
-        ConfigError: An argument makes no sense, or the key cannot be sent.
+        ConfigError: httpx is not installed, an argument makes no sense, or the key cannot be sent.
 
     Example:
         >>> engine = ServerEngine(["http://127.0.0.1:8000"], "judge", labels=Labels("positive", "negative"))
@@ -87,6 +81,10 @@ class ServerEngine:
         extra: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
+        try:
+            import httpx  # noqa: F401 - the requests need it
+        except ImportError as error:
+            raise missing_library("server", "httpx", error) from error
         urls = list(dict.fromkeys(base_url(one) for one in endpoints))
         if not urls:
             raise ConfigError("there is no endpoint", allowed="one or more addresses")
@@ -227,6 +225,7 @@ class ServerEngine:
                     "/chat/completions",
                     dialect.body(prompt),
                     lambda body: dialect.answer(prompt, body),
+                    group=prompt.user[: prompt.shared] or None,
                 )
             except (RefusedError, TransientError) as error:
                 return Failure(error.reason)

@@ -48,11 +48,11 @@ class TransformersEngine(LocalEngine):
         prefix_cache: bool = True,
         template_options: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(model, labels=labels, revision=revision, template_options=template_options or {})
+        super().__init__(model, labels=labels, revision=revision, template_options=template_options)
         try:
             import transformers
         except ImportError as error:
-            raise missing_library("transformers", error) from error
+            raise missing_library("transformers", "transformers", error) from error
         self._batch_size = integer("batch_size", batch_size, 1, 65_536)
         self._prefix_cache = prefix_cache
         self._version = transformers.__version__

@@ -74,8 +74,8 @@ class VLLMEngine(LocalEngine):
         try:
             import vllm
         except ImportError as error:
-            raise missing_library("vllm", error) from error
-        super().__init__(model, labels=labels, revision=revision, template_options=template_options or {})
+            raise missing_library("vllm", "vllm", error) from error
+        super().__init__(model, labels=labels, revision=revision, template_options=template_options)
         self._version = vllm.__version__
         try:
             self._looks = [

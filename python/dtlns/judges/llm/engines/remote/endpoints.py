@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -42,6 +43,9 @@ def base_url(text: str) -> str:
     if path.endswith("/completions"):
         raise ConfigError(f"{text!r} is the address of a request", allowed=allowed)
     return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+GROUPS = 1024  # whose servers are remembered
 
 
 class Endpoint:
@@ -90,15 +94,26 @@ class Endpoints:
         self.patience = patience
         self._down_since: float | None = None
         self._turn = 0
+        self._home: OrderedDict[str, Endpoint] = OrderedDict()
 
-    def take(self, now: float, *, avoid: Endpoint | None) -> Endpoint | None:
+    def take(self, now: float, *, avoid: Endpoint | None, group: str | None = None) -> Endpoint | None:
         """Return the endpoint with the most free slots, in turn where they tie; None where none is free.
+
+        Requests of one group go to the endpoint that took the first of them, since its cache holds what they
+        share; where it is busy, they wait for it.
 
         Args:
             now: Seconds of a monotonic clock.
             avoid: Not taken, nor one that rests, while another works: a server that fails at once has the
                 most free slots.
+            group: What the request shares with others.
         """
+        home = None if group is None else self._home.get(group)
+        if home is not None and home is not avoid and home.breaker.closed and not home.rests_for(now):
+            if home.free(now) <= 0:
+                return None
+            home.in_flight += 1
+            return home
         self._turn += 1
         n = len(self.all)
         turn = [self.all[(self._turn + k) % n] for k in range(n)]
@@ -107,6 +122,11 @@ class Endpoints:
         if best.free(now) <= 0:
             return None
         best.in_flight += 1
+        if group is not None:
+            self._home[group] = best
+            self._home.move_to_end(group)
+            if len(self._home) > GROUPS:
+                self._home.popitem(last=False)
         return best
 
     def wait(self, now: float) -> float:

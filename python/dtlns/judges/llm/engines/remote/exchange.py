@@ -10,12 +10,13 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from dtlns.errors import ConfigError, JudgeError
 from dtlns.judges.llm.engines.remote.retries import retry_after
+
+if TYPE_CHECKING:
+    import httpx
 
 MOST_BYTES = 2**20  # an answer has some 3 kB
 MOST_RETRY_AFTER = 60.0  # seconds
@@ -75,11 +76,15 @@ def api_key(variable: str | None) -> str | None:
 
 @functools.cache
 def _certificates() -> ssl.SSLContext:
+    import httpx
+
     return httpx.create_ssl_context()  # slow to read
 
 
 def client(key: str | None, timeout: float) -> httpx.AsyncClient:
     """Return a client that follows no redirect; proxies are those of HTTP_PROXY, HTTPS_PROXY, NO_PROXY."""
+    import httpx
+
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "dtlns"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
@@ -107,6 +112,8 @@ async def exchange(
     Raises:
         TransientError: No connection, it broke off or took too long, or the body exceeds `MOST_BYTES`.
     """
+    import httpx
+
     content = None if body is None else json.dumps(body).encode()
     headers = {} if body is None else {"Content-Type": "application/json"}
     received = bytearray()

@@ -61,7 +61,8 @@ class Sender:
         self._timeout = timeout
         self._backoff = backoff
         self._patience = patience
-        self._width = slots * len(self.urls)
+        # what waits for its own server must not keep others from theirs
+        self._width = slots * len(self.urls) * (1 if len(self.urls) == 1 else 2)
         all = [Endpoint(url, slots, Breaker(failures=FAILURES_IN_A_ROW, rest=rest)) for url in self.urls]
         self._endpoints = Endpoints(all, patience)
         self._flight: Flight[Any] | None = None
@@ -94,6 +95,7 @@ class Sender:
         *,
         only: int | None = None,
         retries: int | None = None,
+        group: str | None = None,
     ) -> T:
         """Make attempts until one is read; within `fly`.
 
@@ -104,6 +106,7 @@ class Sender:
             reader: Makes the result of the bytes of an answer; raises TransientError or RefusedError.
             only: Place of the one server to ask.
             retries: Instead of those of the backoff.
+            group: What the request shares with others, which go to one server; see `Endpoints.take`.
 
         Raises:
             TransientError: The last attempt failed like the others.
@@ -118,7 +121,7 @@ class Sender:
         retries = self._backoff.retries if retries is None else retries
         last: Endpoint | None = None
         for attempt in itertools.count(1):
-            while (endpoint := endpoints.take(time.monotonic(), avoid=last)) is None:
+            while (endpoint := endpoints.take(time.monotonic(), avoid=last, group=group)) is None:
                 if await flight.pause(endpoints.wait(time.monotonic())):
                     raise StoppedError
             try:
