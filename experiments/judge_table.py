@@ -2,9 +2,12 @@
 
 Pairs: all candidates of some users, drawn among those who have a hidden positive among theirs, in the
 pipeline that was rebuilt without the hidden positives. So the share of positives is higher than in a
-catalogue at large, and AUC within users is the number to read. Training data only.
+catalogue at large, and AUC within users is the number to read. Training data only. After ± stands a standard
+error, from 1,000 bootstrap samples of the users.
 
-    python experiments/judge_table.py CANDIDATES TREES HIDDEN MODEL [--users 60] [--answers DIR]
+    python experiments/judge_table.py CANDIDATES TREES HIDDEN [--users 200] --judge-option NAME=VALUE ...
+
+The options are those of `dtlns judge --judge llm`.
 """
 
 from __future__ import annotations
@@ -14,8 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from dtlns.artifacts import open_artifact
+from dtlns.cli.options import judge_from
 from dtlns.judges.base import JudgeRequest
 from dtlns.judges.calibration import fit_calibration
 from dtlns.judges.llm.judge import LLMJudge
@@ -24,17 +29,29 @@ from dtlns.judges.quality import measure
 from dtlns.stages.calibration import rebuild_codes
 from dtlns.stages.hidden import search
 
+SAMPLES = 1_000
+
+
+def resampled(scores: np.ndarray, truth: np.ndarray, users: np.ndarray) -> np.ndarray:
+    """Return [SAMPLES, 2]: AUC over all pairs and within users, of users drawn with replacement."""
+    _, user = np.unique(users, return_inverse=True)
+    n = user.max() + 1
+    within = np.array([roc_auc_score(truth[user == one], scores[user == one]) for one in range(n)])
+    draws = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=SAMPLES)
+    pooled = [roc_auc_score(truth, scores, sample_weight=draw[user]) for draw in draws]
+    return np.stack([pooled, draws @ within / n], axis=1)
+
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     for name in ("candidates", "trees", "hidden"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("model")
-    parser.add_argument("--users", type=int, default=60)
-    parser.add_argument("--engine", default="vllm")
-    parser.add_argument("--answers", type=Path)
+    parser.add_argument("--users", type=int, default=200)
+    parser.add_argument("--judge-option", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args()
+    judge = judge_from("llm", given.judge_option)
+    assert isinstance(judge, LLMJudge)
     candidates, trees, hidden = (
         open_artifact(getattr(given, kind), kind) for kind in ("candidates", "trees", "hidden")
     )
@@ -46,39 +63,45 @@ def main() -> None:
     rows = np.isin(users, some)
     mine, truth = users[rows], there.found[rows]
     print(f"{len(truth)} pairs of {len(some)} users, {truth.sum()} of them hidden positives")
-    print(f"{'judge':28} {'positive':>9} {'AUC':>7} {'within':>7} {'ECE':>7} {'tokens':>7} {'pairs/s':>8}")
+    print(
+        f"{'judge':28} {'positive':>8} {'AUC':>14} {'within users':>14} {'ECE':>7} {'raw ECE':>8} "
+        f"{'tokens':>7} {'pairs/s':>8}"
+    )
 
-    def line(name: str, scores: np.ndarray, positive: float | None, cost: tuple[float, float] | None) -> None:
+    def line(name: str, scores: np.ndarray, told: str = "") -> np.ndarray:
         fit = fit_calibration([name], scores[:, None].astype(np.float32), truth, mine, there.visible.n_users)
         raw, unseen = measure(scores, truth, mine), measure(fit.out_of_fold, truth, mine)
-        share = "" if positive is None else f"{positive:9.1%}"
-        rest = "" if cost is None else f"{cost[0]:7.1f} {cost[1]:8.1f}"
+        share = f"{(scores > 0).mean():8.1%}" if told else ""
+        # a language model's own probability, as it comes
+        own = measure(1 / (1 + np.exp(-scores)), truth, mine)["calibration_error"] if told else None
+        samples = resampled(scores, truth, mine)
+        pooled, within = samples.std(axis=0)
         print(
-            f"{name:28} {share:>9} {raw['auc']:7.3f} {raw['auc_within_users']:7.3f} "
-            f"{unseen['calibration_error']:7.4f} {rest}",
+            f"{name:28} {share:>8} {raw['auc']:6.3f} ± {pooled:.3f} "
+            f"{raw['auc_within_users']:6.3f} ± {within:.3f} "
+            f"{unseen['calibration_error']:7.4f} {'' if own is None else f'{own:.4f}':>8} {told}",
             flush=True,
         )
+        return samples
 
-    line("random", np.random.default_rng(1).random(len(truth)), None, None)
-    line("rank of the pretrained model", -there.candidates.ranks()[rows].astype(float), None, None)
-    line("prefix rule", PrefixJudge().score(request)[rows].sum(axis=1), None, None)
-    options = {"engine": given.engine, "model": given.model, "answers": given.answers}
-    if given.engine == "vllm":
-        options["engine_options"] = {
-            "enforce_eager": True,
-            "gpu_memory_utilization": 0.15,
-            "max_model_len": 2048,
-        }
-    judge = LLMJudge(**options)
+    line("random scores", np.random.default_rng(1).random(len(truth)))
+    line("rank of the pretrained model", -there.candidates.ranks()[rows].astype(float))
+    prefix = line("prefix rule", PrefixJudge().score(request)[rows].sum(axis=1))
+    samples = []
     shuffled = {name: view.shuffled(seed=7) for name, view in codes.items()}
     for name, shown in (("llm", codes), ("llm, shuffled codes", shuffled)):
         before = replace(judge.cost)
         answers = judge.answers(replace(request, codes=shown), rows)
         odds = np.array([answer.log_odds for answer in answers])
-        asked, seconds = judge.cost.asked - before.asked, judge.cost.seconds - before.seconds
+        seconds = judge.cost.seconds - before.seconds
         tokens = judge.cost.computed_tokens - before.computed_tokens
-        cost = (tokens / len(truth), asked / seconds) if asked else None
-        line(name, odds, float((odds > 0).mean()), cost)
+        known = judge.cost.asked == before.asked
+        told = "known before" if known else f"{tokens / len(truth):7.1f} {len(truth) / seconds:8.1f}"
+        samples.append(line(name, odds, told))
+    for name, one, other in (("llm - shuffled", *samples), ("llm - prefix rule", samples[0], prefix)):
+        gap = one - other
+        (pooled, within), (a, b) = gap.mean(axis=0), gap.std(axis=0)
+        print(f"{name:37} {pooled:+6.3f} ± {a:.3f} {within:+6.3f} ± {b:.3f}")
     judge.close()
 
 
