@@ -46,6 +46,13 @@ class Candidates:
         """Return each pair's place among its user's candidates, int64 [N] from 0, in the order of `pairs`."""
         return np.nonzero(self.items >= 0)[1]
 
+    def of_users(self, chosen: NDArray[np.bool_]) -> Candidates:
+        """Return the candidates of some users; the others, where bool [U] is false, have none."""
+        return Candidates(
+            np.where(chosen[:, None], self.items, -1),
+            np.where(chosen[:, None], self.scores, np.float32(-np.inf)),
+        )
+
     def save(self, folder: Path) -> None:
         """Write `candidates.parquet` (user, item, rank, score) into an existing folder."""
         users, ranks = np.nonzero(self.items >= 0)

@@ -122,12 +122,14 @@ class CalibrationConfig(Settings):
     Attributes:
         share: Share of each user's training interactions that is hidden.
         by: How they are chosen; `auto` follows the data set's own split.
-        seed: Of the choice and of the folds.
+        seed: Of the choice, of the folds and of the drawn users.
+        users: The judge is asked about so many users, drawn among all; None means all of them.
     """
 
     share: Share = 0.1
     by: Literal["auto", "random", "latest"] = "auto"
     seed: int = Field(0, ge=0)
+    users: int | None = Field(None, ge=1)
 
 
 class SelectionConfig(Settings):

@@ -139,12 +139,15 @@ def _run(
     facts = {"dataset": _relative(data.path, out / "models" / "any")}
     upstream = Upstream(out, data, config, device=device, progress=progress)
     judging = any(row.settings.false_negatives != "ignore" for row in rows)
+    if judging:
+        upstream.prepare(config.trees, config.judge)
     trees = calibration = judged = None
     if judging or any(needs_codes(row.settings.sampler) for row in rows):
         trees = upstream.trees(config.trees)
     if judging:
         calibration = upstream.calibration(config.trees, config.judge)
         judged = upstream.judged(config.trees, config.judge)
+        upstream.close()
     models: dict[str, Artifact] = {}
     for row in rows:
         log.info("training: %s", row.name)

@@ -114,7 +114,13 @@ def test_a_prompt_is_shown_and_the_cost_is_told_before_anything_is_asked(
     assert 0 < found["to_ask"] <= found["pairs"]
     assert 0 < found["computed_tokens"] < found["prompt_tokens"]
     assert found["price"] == pytest.approx(2e-6 * found["prompt_tokens"], rel=1e-3)
-    assert not (tmp_path / "answers").exists()
+    # what was asked for the time is kept, and no more than a twentieth, or one round
+    assert 0 < found["asked_now"] <= max(16, found["to_ask"] // 20)
+    assert found["seconds"] > 0
+    again = json.loads(call(capsys, *words, "--dry-run", "--json")[0])
+    assert again["known"] == found["asked_now"]
+    assert again["to_ask"] == found["to_ask"] - found["asked_now"]
+    assert "answers are kept" in call(capsys, *words, "--dry-run")[0]
 
 
 def test_shards_ask_each_pair_once_and_judging_finds_their_answers(
@@ -145,6 +151,81 @@ def test_shards_ask_each_pair_once_and_judging_finds_their_answers(
     config = open_artifact(out, "judged").config
     assert config["judge"] == "llm"
     assert len(config["judge_options"]["template_sha256"]) == 64
+
+
+def test_calibrating_on_some_users_asks_about_them_alone(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    llm = [made.candidates, "--trees", made.trees, *options(made, tmp_path / "answers")]
+    about = ["--hidden", made.hidden, "--users", 40]
+    told = [
+        json.loads(call(capsys, "judge", *llm, *words, "--dry-run", "--json")[0])["pairs"]
+        for words in ([], about)
+    ]
+    assert told == [100 * 20, 100 * 20 + 40 * 20]
+    calibrated, out = tmp_path / "calibration", tmp_path / "judged"
+    words = [*llm, *about, "-o", calibrated, "--share", 0.3, "--judge", "llm"]
+    said, _ = call(capsys, "calibrate", *words)
+    assert "among 800 candidates of 40 users" in said
+    call(capsys, "judge", *llm, "-o", out, "--calibration", calibrated)
+    table = pl.read_parquet(out / "judged.parquet")
+    asked = pl.read_parquet(calibrated / "out_of_fold.parquet")["user"].unique()
+    assert len(asked) == 40
+    # who was not asked about has the chance of the fit on those who were: it has not seen him
+    others = table.filter(~pl.col("user").is_in(asked.implode()))
+    assert len(others) == 60 * 20
+    assert others["p_unseen"].to_list() == others["p_hidden"].to_list()
+    mine = table.filter(pl.col("user").is_in(asked.implode()))
+    assert mine["p_unseen"].to_list() != mine["p_hidden"].to_list()
+    assert open_artifact(calibrated, "calibration").config["users"] == 40
+
+
+def test_too_few_users_are_told_before_anything_is_asked(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = tmp_path / "answers"
+    words = [made.candidates, "--trees", made.trees, *options(made, answers), "--hidden", made.hidden]
+    few = ["calibrate", *words, "-o", tmp_path / "out", "--share", 0.3, "--judge", "llm", "--users"]
+    _, err = call(capsys, *few, 2, code=1)
+    assert "of 40 candidates of 2 users are hidden positives, too few" in err
+    assert "calibrate on more users" in err
+    assert not answers.exists()
+    _, err = call(capsys, *few, 101, code=2)
+    assert "calibration.users = 101\n  allowed: 1 to 100" in err
+    _, err = call(capsys, "judge", *words[:-2], "--users", 3, "--dry-run", code=2)
+    assert "--users is for calibrating" in err
+
+
+def test_outside_its_band_the_model_is_not_asked_and_the_prefix_judge_decides(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    band = ["--judge-option", "band=[2.5, 5.5]"]
+    llm = ["--trees", made.trees, *options(made, tmp_path / "answers"), *band]
+    words = [made.candidates, *llm, "--hidden", made.hidden]
+    told = json.loads(call(capsys, "judge", *words, "--dry-run", "--json")[0])
+    assert 0 < told["pairs"] < told["candidates"] == 2 * 100 * 20
+    calibrated, out = tmp_path / "calibration", tmp_path / "judged"
+    said, _ = call(capsys, "calibrate", *words, "-o", calibrated, "--share", 0.3, "--judge", "llm")
+    assert "the judge looked at" in said
+    call(capsys, "judge", made.candidates, *llm, "-o", out, "--calibration", calibrated)
+
+    table = pl.read_parquet(out / "judged.parquet")
+    bits = (table["score_structural"] + table["score_semantic"]).to_numpy()
+    looked = table["score_llm"].is_not_null().to_numpy()
+    assert (looked == ((bits >= 2.5) & (bits <= 5.5))).all()
+    assert table["p_hidden"].is_finite().all()
+    # outside it is what the prefix judge says, calibrated on the same positives
+    prefix, by_rule = tmp_path / "prefix", tmp_path / "by-rule"
+    call(capsys, "calibrate", *words[:3], "--hidden", made.hidden, "-o", prefix, "--share", 0.3)
+    call(capsys, "judge", *words[:3], "-o", by_rule, "--calibration", prefix)
+    rule = pl.read_parquet(by_rule / "judged.parquet")
+    for chance in ("p_hidden", "p_unseen"):
+        same = (table[chance] == rule[chance]).to_numpy()
+        assert same[~looked].all()
+        assert not same[looked].all()
+    measured = json.loads((calibrated / "measured.json").read_bytes())
+    parts = [measured[name]["pairs"] for name in ("looked_at", "not_looked_at")]
+    assert sum(parts) == measured["pairs"] == 100 * 20
 
 
 def test_other_answers_than_the_calibrations_are_refused(
@@ -180,6 +261,8 @@ def test_answers_that_are_not_there_are_told_and_no_label_is_made_up(
         ("endpoints=['http://x']", "endpoints go with engine = 'server'"),
         ("template=none.txt", "the template 'none.txt' cannot be read"),
         ("temperature=1", "no option 'temperature'"),
+        ("band=[3, 1]", "band = [LOW, HIGH] with LOW below HIGH"),
+        ("band=[0, inf]", "band"),
     ],
 )
 def test_wrong_options_are_refused(

@@ -9,6 +9,7 @@ import click
 from dtlns.artifacts import Artifact
 from dtlns.cli import options
 from dtlns.judges.base import Judge
+from dtlns.judges.llm.job import duration
 from dtlns.judges.llm.judge import LLMJudge
 from dtlns.stages.asking import Shard, calibration_request, estimate, final_request, show
 
@@ -21,6 +22,7 @@ def look_ahead(
     *,
     show: int | None,
     shard: str | None,
+    users: int | None,
     dry_run: bool,
     price: float | None,
     as_json: bool,
@@ -30,7 +32,7 @@ def look_ahead(
         raise click.UsageError(f"--show, --dry-run and --shard are for the judge llm, not {judge.name}")
     requests = [final_request(candidates, trees)]
     if hidden is not None:
-        requests.append(calibration_request(candidates, trees, hidden))
+        requests.append(calibration_request(candidates, trees, hidden, users))
     if show is not None:
         _show(judge, requests[-1], show, as_json)
         return
@@ -42,8 +44,8 @@ def look_ahead(
         options.emit(total, as_json, lambda: _estimated(total))
         return
     for request in requests:
-        users, _ = request.candidates.pairs()
-        judge.answers(request, part.rows(users))
+        mine = part.rows(request.candidates.pairs()[0])
+        judge.answers(request, mine & judge.asked(request))
     cost = judge.cost.to_json()
     options.emit(cost, as_json, lambda: _asked(cost))
 
@@ -56,10 +58,13 @@ def _show(judge: LLMJudge, request: Any, user: int, as_json: bool) -> None:
 
 def _estimated(total: dict[str, Any]) -> str:
     lines = [
-        f"{total['pairs']} pairs; of their different prompts {total['known']} were answered before, "
+        f"{total['pairs']} of {total['candidates']} candidates; of their different prompts "
+        f"{total['known']} were answered before, "
         f"{total['to_ask']} are to ask",
         f"about {total['prompt_tokens']:,} prompt tokens, {total['computed_tokens']:,} new to a prefix "
         f"cache (counted on {total['counted_prompts']} prompts)",
+        f"about {duration(total['seconds'])}, by the speed of {total['asked_now']} prompts asked now, whose "
+        "answers are kept",
     ]
     if total["price"] is not None:
         lines.append(f"price of the prompt tokens: {total['price']:.2f}")

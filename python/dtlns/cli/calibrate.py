@@ -9,13 +9,12 @@ import click
 
 from dtlns.artifacts import open_artifact
 from dtlns.cli import options
+from dtlns.cli.hidden import hidden_positives
 from dtlns.config import CalibrationConfig, checked
 from dtlns.judges.registry import prepare_judge
 from dtlns.stages.calibration import load_calibration, write_calibration
 from dtlns.stages.candidates import KIND as CANDIDATES
-from dtlns.stages.hidden import write_hidden
 from dtlns.stages.trees import KIND as TREES
-from dtlns.training.progress import stderr_progress
 
 
 @click.command("calibrate")
@@ -34,6 +33,7 @@ from dtlns.training.progress import stderr_progress
     help="Which interactions to hide; auto follows the data set's own split.",
 )
 @options.hidden
+@options.calibration_users
 @options.seed
 @options.device
 @options.as_json
@@ -47,6 +47,7 @@ def command(
     share: float,
     by: str,
     hidden: Path | None,
+    users: int | None,
     seed: int,
     device: str,
     as_json: bool,
@@ -58,19 +59,15 @@ def command(
     and measures the fit on users that it has not seen.
     """
     options.log_to_stderr()
-    settings = checked(CalibrationConfig, {"share": share, "by": by, "seed": seed}, "command line")
+    settings = checked(
+        CalibrationConfig, {"share": share, "by": by, "seed": seed, "users": users}, "command line"
+    )
     asked = options.judge_from(judge, judge_options)  # refused before the training, not after it
     prepare_judge(asked)
     found, codes = open_artifact(candidates, CANDIDATES), open_artifact(trees, TREES)
-    without = write_hidden(
-        hidden or out.with_name(out.name + "-hidden"),
-        found,
-        settings,
-        device=device,
-        if_exists="reuse",
-        progress=stderr_progress(),
-    )
-    artifact = write_calibration(out, found, codes, without, asked, if_exists=options.if_exists(force))
+    without = hidden_positives(found, out, hidden, device, settings)
+    exists = options.if_exists(force)
+    artifact = write_calibration(out, found, codes, without, asked, users=users, if_exists=exists)
     calibration, measured = load_calibration(artifact)
     options.emit(measured, as_json, lambda: describe(measured, calibration.to_json()))
 
@@ -79,9 +76,18 @@ def describe(measured: dict[str, Any], fitted: dict[str, Any]) -> str:
     """Say in words what a calibration found."""
     weights = ", ".join(f"{c} {w:.3f}" for c, w in zip(fitted["columns"], fitted["weights"], strict=True))
     within = measured.get("auc_within_users")
+    looked = measured.get("looked_at")
     lines = [
         f"{measured['positives']} of {measured['hidden_interactions']} hidden positives are among "
-        f"{measured['pairs']} candidates: base rate {measured['base_rate']:.4f}",
+        f"{measured['pairs']} candidates of {measured['users']} users: base rate {measured['base_rate']:.4f}",
+        *(
+            []
+            if looked is None
+            else [
+                f"the judge looked at {looked['pairs']} of them, base rate {looked['base_rate']:.4f}; the "
+                "others have the chance of its other columns"
+            ]
+        ),
         "on users that the fit has not seen:",
         f"  AUC                    {measured['auc']:.3f}",
         *([] if within is None else [f"  AUC within users       {within:.3f}"]),

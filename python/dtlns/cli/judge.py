@@ -10,14 +10,13 @@ import click
 
 from dtlns.artifacts import Artifact, open_artifact
 from dtlns.cli import options
-from dtlns.config import CalibrationConfig
+from dtlns.cli.hidden import hidden_positives
 from dtlns.data.dataset import load_dataset
 from dtlns.judges.base import Judge
 from dtlns.judges.registry import prepare_judge
 from dtlns.stages.calibration import KIND as CALIBRATION
 from dtlns.stages.calibration import write_calibration
 from dtlns.stages.candidates import KIND as CANDIDATES
-from dtlns.stages.hidden import write_hidden
 from dtlns.stages.judging import (
     CONTROLS,
     Control,
@@ -27,7 +26,6 @@ from dtlns.stages.judging import (
     write_judged,
 )
 from dtlns.stages.trees import KIND as TREES
-from dtlns.training.progress import stderr_progress
 
 
 @click.command("judge")
@@ -58,6 +56,7 @@ from dtlns.training.progress import stderr_progress
     help="Ask a language model for the I-th of N parts of the users and keep its answers; no artefact is "
     "written. With --hidden, the prompts that calibrating will ask too.",
 )
+@options.calibration_users
 @options.device
 @options.as_json
 @options.force
@@ -75,6 +74,7 @@ def command(
     dry_run: bool,
     price: float | None,
     shard: str | None,
+    users: int | None,
     device: str,
     as_json: bool,
     force: bool,
@@ -89,10 +89,12 @@ def command(
         raise click.UsageError(
             "--control oracle needs --data, the planted data set; without oracle, leave --data out"
         )
-    found = open_artifact(candidates, CANDIDATES)
     ahead = show is not None or dry_run or shard is not None
     if price is not None and not dry_run:
         raise click.UsageError("--price goes with --dry-run")
+    if users is not None and (control or calibration or (ahead and hidden is None)):
+        raise click.UsageError("--users is for calibrating: without --control and --calibration")
+    found = open_artifact(candidates, CANDIDATES)
     if ahead and trees is not None:
         from dtlns.cli.asking import look_ahead  # only here is a language model needed
 
@@ -105,6 +107,7 @@ def command(
             without,
             show=show,
             shard=shard,
+            users=users,
             dry_run=dry_run,
             price=price,
             as_json=as_json,
@@ -115,7 +118,7 @@ def command(
     exists = options.if_exists(force)
     if control is not None:
         truth = None if data is None else load_dataset(data)
-        needed = _hidden(found, out, hidden, device) if control == "no-judge" else None
+        needed = hidden_positives(found, out, hidden, device) if control == "no-judge" else None
         write_control(out, found, control, hidden=needed, data=truth, if_exists=exists)
     elif trees is not None:
         codes = open_artifact(trees, TREES)
@@ -124,8 +127,8 @@ def command(
         prepare_judge(judge)
         if fitted is None:
             beside = out.with_name(out.name + "-calibration")
-            without = _hidden(found, out, hidden, device)
-            fitted = write_calibration(beside, found, codes, without, judge, if_exists="reuse")
+            without = hidden_positives(found, out, hidden, device)
+            fitted = write_calibration(beside, found, codes, without, judge, users=users, if_exists="reuse")
         write_judged(out, found, codes, fitted, judge=judge, if_exists=exists)
     summary = json.loads((out / "summary.json").read_bytes())
     options.emit(summary, as_json, lambda: _describe(summary))
@@ -141,17 +144,6 @@ def _judge(name: str | None, texts: tuple[str, ...], fitted: Artifact | None) ->
     return judge
 
 
-def _hidden(found: Artifact, out: Path, hidden: Path | None, device: str) -> Artifact:
-    return write_hidden(
-        hidden or out.with_name(out.name + "-hidden"),
-        found,
-        CalibrationConfig(),
-        device=device,
-        if_exists="reuse",
-        progress=stderr_progress(),
-    )
-
-
 def _describe(summary: dict[str, Any]) -> str:
     quantiles = ", ".join(f"{float(q):.0%} {value:.4f}" for q, value in summary["p_hidden_quantiles"].items())
     lines = [
@@ -160,6 +152,7 @@ def _describe(summary: dict[str, Any]) -> str:
     ]
     if "score_means" in summary:
         then, now = summary["score_means_when_calibrated"], summary["score_means"]
-        shift = ", ".join(f"{name} {then[name]:.2f} → {now[name]:.2f}" for name in now)
+        both = [name for name in now if None not in (then[name], now[name])]
+        shift = ", ".join(f"{name} {then[name]:.2f} → {now[name]:.2f}" for name in both)
         lines.append(f"mean score, when calibrated → here: {shift}")
     return "\n".join(lines)

@@ -40,6 +40,12 @@ hidden = click.option(
 )
 
 
+calibration_users = click.option(
+    "--users",
+    type=click.IntRange(min=1),
+    help="Calibrate on so many users, drawn among all: a judge that costs something is asked about them "
+    "alone.  [default: all]",
+)
 judge_options = click.option(
     "--judge-option",
     "judge_options",

@@ -34,7 +34,11 @@ class JudgeRequest:
 
 
 class Judge(Protocol):
-    """Scores candidates; stateless, so that the same request gives the same answer."""
+    """Scores candidates; stateless, so that the same request gives the same answer.
+
+    A judge that does not look at every pair names in `partial_columns` the columns that are NaN for those
+    that it leaves out; whether it looks at a pair depends on the pair alone.
+    """
 
     name: str
 
@@ -45,6 +49,11 @@ class Judge(Protocol):
     def score(self, request: JudgeRequest) -> NDArray[np.float32]:
         """Return float32 [N, C] for the N pairs of `request.candidates.pairs()`."""
         ...
+
+
+def partial_columns(judge: Judge) -> tuple[str, ...]:
+    """Return the names of a judge's columns that are NaN for the pairs that it does not look at."""
+    return tuple(getattr(judge, "partial_columns", ()))
 
 
 HISTORY = "log2_history"

@@ -59,8 +59,12 @@ class Calibration:
                 f"scores of shape {scores.shape}", allowed=f"[N, {len(self.columns)}] for {self.columns}"
             )
         chances = np.interp(self.logit(scores), self.knots[:, 0], self.knots[:, 1]).astype(np.float32)
-        if self.unlooked is not None:
-            open_rows = np.isnan(scores).any(axis=1)
+        open_rows = np.isnan(scores).any(axis=1)
+        if open_rows.any():
+            if self.unlooked is None:
+                raise InputError(
+                    f"judge scores of row {open_rows.argmax()} hold NaN", allowed="finite numbers"
+                )
             always = [self.columns.index(column) for column in self.unlooked.columns]
             chances[open_rows] = self.unlooked.p_hidden(scores[open_rows][:, always])
         return chances
@@ -166,7 +170,7 @@ def fit_calibration(
 
     def fit(rows: NDArray[np.bool_]) -> Calibration:
         whole = _fit(columns, scores[rows & looked], hidden[rows & looked])
-        if looked.all():
+        if not at:
             return whole
         always = [column for column in columns if column not in partial]
         kept = [columns.index(column) for column in always]

@@ -41,6 +41,13 @@ def prepare_judge(judge: Judge) -> None:
         prepare()
 
 
+def close_judge(judge: Judge) -> None:
+    """Free what a judge holds, such as a model; one that holds nothing has no `close`."""
+    close = getattr(judge, "close", None)
+    if close is not None:
+        close()
+
+
 def decisive_options(judge: Judge) -> dict[str, Any]:
     """Return the options that decide what a judge says, as plain JSON values: with its name, its identity.
 

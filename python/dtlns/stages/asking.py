@@ -5,6 +5,7 @@ Nothing here makes an artefact. Answers are kept in the judge's folder, and `wri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,16 @@ from dtlns.errors import ConfigError, InputError
 from dtlns.judges.base import JudgeRequest
 from dtlns.judges.llm.answers import missing, prompt_key
 from dtlns.judges.llm.base import Prompt
+from dtlns.judges.llm.job import ask_all
 from dtlns.judges.llm.judge import LLMJudge
+from dtlns.judges.llm.lazy import Chosen
 from dtlns.stages.calibration import check_same_train, rebuild_codes
 from dtlns.stages.candidates import load_candidates
 from dtlns.stages.hidden import search
 from dtlns.stages.trees import load_codes
 
 SAMPLE = 2000  # prompts whose tokens are counted for an estimate
+FIRST, MORE, LONG, PART = 16, 4, 5.0, 20  # see `_seconds`
 BLOCK = 16  # tokens; what engines keep of a prefix are whole blocks
 
 
@@ -67,10 +71,12 @@ def final_request(candidates: Artifact, trees: Artifact) -> JudgeRequest:
     return JudgeRequest(train, load_codes(trees), found)
 
 
-def calibration_request(candidates: Artifact, trees: Artifact, hidden: Artifact) -> JudgeRequest:
+def calibration_request(
+    candidates: Artifact, trees: Artifact, hidden: Artifact, users: int | None = None
+) -> JudgeRequest:
     """Return what `write_calibration` asks: of the pipeline rebuilt without the hidden positives."""
     check_same_train(candidates, trees, hidden)
-    there = search(candidates, hidden)
+    there = search(candidates, hidden, users)
     return JudgeRequest(there.visible, rebuild_codes(trees, there.visible, there.scorer), there.candidates)
 
 
@@ -100,7 +106,7 @@ def show(judge: LLMJudge, request: JudgeRequest, user: int, rank: int = 0) -> Pr
 def estimate(
     judge: LLMJudge, request: JudgeRequest, shard: Shard, price_per_million: float | None = None
 ) -> dict[str, Any]:
-    """Say what asking would cost, and ask nothing.
+    """Say what asking would cost, and ask just so much that the time can be told; these answers are kept.
 
     Args:
         judge: Its engine counts the tokens.
@@ -109,23 +115,28 @@ def estimate(
         price_per_million: Money for a million prompt tokens, in any currency.
 
     Returns:
-        JSON values: `pairs`; `known` and `to_ask`, different prompts that were answered before and that were
-        not (items of the same codes make one); `prompt_tokens` and `computed_tokens` (not
-        taken from a prefix cache of whole blocks of 16 tokens) of those to ask, scaled from `counted_prompts`
-        of them; `price` of all prompt tokens.
+        JSON values: `candidates`; `pairs`, those of them that the model is asked about; `known` and `to_ask`,
+        different prompts that were answered before and that were not (items of the same codes make one);
+        `prompt_tokens` and `computed_tokens` (not taken from a prefix cache of whole blocks of 16 tokens) of
+        those to ask, scaled from `counted_prompts` of them; `price` of all prompt tokens; `seconds` for those
+        to ask, at the speed of some that were asked now, `asked_now` in all.
 
     Raises:
         ConfigError: A price is negative.
+        JudgeError: A prompt that was asked has no answer.
     """
     if price_per_million is not None and not price_per_million >= 0:
         raise ConfigError(f"the price of a million tokens is {price_per_million}", allowed="0 or more")
     users, _ = request.candidates.pairs()
-    prompts = judge.prompts(request, shard.rows(users))
+    prompts = judge.prompts(request, shard.rows(users) & judge.asked(request))
     keys = [prompt_key(prompt) for prompt in prompts]
     places = missing(keys, judge.store().load())
-    total, computed, counted = _tokens(judge, [prompts[place] for place in places[:SAMPLE]])
+    new = Chosen(prompts, places)
+    total, computed, counted = _tokens(judge, new[:SAMPLE])
     scale = len(places) / counted if counted else 0.0
+    seconds, asked = _seconds(judge, new)
     return {
+        "candidates": int(shard.rows(users).sum()),
         "pairs": len(prompts),
         "known": len(set(keys)) - len(places),
         "to_ask": len(places),
@@ -133,7 +144,28 @@ def estimate(
         "computed_tokens": round(computed * scale),
         "counted_prompts": counted,
         "price": None if price_per_million is None else total * scale * price_per_million / 1e6,
+        "seconds": seconds * len(places),
+        "asked_now": asked,
     }
+
+
+def _seconds(judge: LLMJudge, prompts: Sequence[Prompt]) -> tuple[float, int]:
+    """Return the seconds that a prompt takes, and how many were asked to find out.
+
+    Engines warm up and are fast with many prompts at once only. So each round asks several times as many as
+    the one before, until one takes some seconds, and this one counts. All rounds together ask a twentieth of
+    the prompts, or one round.
+    """
+    seconds, asked, size = 0.0, 0, FIRST
+    while prompts and (not asked or asked + size <= len(prompts) // PART):
+        _, cost = ask_all(judge.engine, judge.store(), prompts[asked : asked + size])
+        if not cost.asked:  # another job was faster
+            break
+        seconds = cost.seconds / cost.asked
+        asked, size = asked + cost.asked, size * MORE
+        if cost.seconds >= LONG:
+            break
+    return seconds, asked
 
 
 def _tokens(judge: LLMJudge, prompts: list[Prompt]) -> tuple[int, int, int]:

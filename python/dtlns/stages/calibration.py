@@ -16,10 +16,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from dtlns.artifacts import Artifact, IfExists, Spec, load_arrays, make_artifact, save_arrays, write_json
-from dtlns.config import CalibrationConfig
 from dtlns.data.views import TrainView
-from dtlns.judges.base import Judge, JudgeRequest, score_table
-from dtlns.judges.calibration import Calibration, fit_calibration
+from dtlns.judges.base import Judge, JudgeRequest, partial_columns, score_table
+from dtlns.judges.calibration import (
+    FOLDS,
+    Calibration,
+    CrossFit,
+    check_positives,
+    fit_calibration,
+    folds_of_users,
+)
 from dtlns.judges.quality import measure
 from dtlns.judges.registry import decisive_options, engine_identity
 from dtlns.models.embedding import EmbeddingScorer
@@ -58,6 +64,7 @@ def write_calibration(
     hidden: Artifact,
     judge: Judge,
     *,
+    users: int | None = None,
     if_exists: IfExists = "error",
 ) -> Artifact:
     """Calibrate a judge and write the artefact.
@@ -68,6 +75,7 @@ def write_calibration(
         trees: A trees artefact of the same training view.
         hidden: A hidden artefact of the same training view and pretraining.
         judge: Asked for the candidates of the rebuilt pipeline.
+        users: Ask about so many users alone, drawn among all by the seed that hid; None means all of them.
         if_exists: What to do when something is there.
 
     Returns:
@@ -78,36 +86,49 @@ def write_calibration(
 
     Raises:
         LeakageError: The artefacts are of different training views.
-        ConfigError: The hidden half was pretrained with other settings than the candidates.
+        ConfigError: The hidden half was pretrained with other settings than the candidates, or there are
+            fewer users.
+        DataError: Too few hidden positives are among the candidates; told before the judge is asked.
     """
     check_same_train(candidates, trees, hidden)
-    config = {name: hidden.config[name] for name in CalibrationConfig.model_fields}
+    config = {name: hidden.config[name] for name in ("share", "by", "seed")}
+    config |= {} if users is None else {"users": users}
     config |= {"judge": judge.name, "judge_options": decisive_options(judge)} | tree_stage.codes_read(trees)
     inputs = {"candidates": candidates.digest, "trees": trees.digest, "hidden": hidden.digest}
 
     def body(folder: Path) -> None:
-        there = search(candidates, hidden)
-        log.info("rebuilding the trees without %d hidden positives", there.hidden)
+        there = search(candidates, hidden, users)
+        judged, items = there.candidates.pairs()
+        n_users, seed, partial = there.visible.n_users, config["seed"], partial_columns(judge)
+        check_positives(
+            there.found,
+            judged,
+            folds_of_users(n_users, seed),
+            "candidates" if users is None else f"candidates of {users} users",
+        )
+        log.info("rebuilding the trees without the hidden positives")
         codes = rebuild_codes(trees, there.visible, there.scorer)
         columns, scores = score_table(judge, JudgeRequest(there.visible, codes, there.candidates))
-        users, items = there.candidates.pairs()
-        fit = fit_calibration(columns, scores, there.found, users, there.visible.n_users, config["seed"])
-        measured = measure(fit.out_of_fold, there.found, users)
+        fit = fit_calibration(columns, scores, there.found, judged, n_users, seed, partial)
+        measured = measure(fit.out_of_fold, there.found, judged) | _parts(fit, scores, there.found, judged)
+        measured["users"] = int(there.chosen.sum())
         measured["hidden_interactions"] = there.hidden
-        measured["score_means"] = dict(zip(columns, scores.mean(axis=0).tolist(), strict=True))
+        measured["score_means"] = score_means(columns, scores)
         measured["engine"] = engine_identity(judge)
+        # whom the judge was not asked about, no fit has seen
+        fold_of_user = np.where(there.chosen, fit.fold_of_user, np.uint8(FOLDS))
         write_json(folder / "calibration.json", fit.calibration.to_json())
         write_json(folder / "folds.json", [part.to_json() for part in fit.folds])
-        save_arrays(folder / "folds.safetensors", {"fold_of_user": fit.fold_of_user})
+        save_arrays(folder / "folds.safetensors", {"fold_of_user": fold_of_user})
         write_json(folder / "measured.json", measured)
         pl.DataFrame(
             {
-                "user": users.astype(np.uint32),
+                "user": judged.astype(np.uint32),
                 "item": items.astype(np.uint32),
                 "rank": there.candidates.ranks().astype(np.uint16),
                 "p_hidden": fit.out_of_fold,
                 "hidden": there.found,
-                "activity": there.visible.user_counts[users].astype(np.uint32),
+                "activity": there.visible.user_counts[judged].astype(np.uint32),
                 "popularity": there.visible.item_counts[items].astype(np.uint32),
             }
         ).write_parquet(folder / OUT_OF_FOLD, compression="zstd")
@@ -123,10 +144,37 @@ def load_calibration(artifact: Artifact) -> tuple[Calibration, dict[str, Any]]:
 
 
 def load_folds(artifact: Artifact) -> tuple[list[Calibration], NDArray[np.uint8]]:
-    """Return the fits without the users of a fold, and each user's fold, uint8 [U]."""
+    """Return the fits that have not seen the users of a fold, and each user's fold, uint8 [U].
+
+    The last is the fit on all users that the judge was asked about, for those that it was not asked about.
+    """
     parts = json.loads((artifact.path / "folds.json").read_bytes())
     fold_of_user = load_arrays(artifact.path / "folds.safetensors")["fold_of_user"]
-    return [Calibration.from_json(part) for part in parts], fold_of_user
+    return [*map(Calibration.from_json, parts), load_calibration(artifact)[0]], fold_of_user
+
+
+def score_means(columns: list[str], scores: NDArray[np.float32]) -> dict[str, float | None]:
+    """Return each column's mean over the pairs that the judge looked at; None where it looked at none."""
+    there = np.isfinite(scores)
+    sums = np.where(there, scores, 0).sum(axis=0, dtype=np.float64)
+    return {
+        column: float(total / count) if count else None
+        for column, total, count in zip(columns, sums, there.sum(axis=0), strict=True)
+    }
+
+
+def _parts(
+    fit: CrossFit, scores: NDArray[np.float32], hidden: NDArray[np.bool_], users: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Measure apart the pairs that the judge looked at and the others, where there are others."""
+    looked = ~np.isnan(scores).any(axis=1)
+    if looked.all():
+        return {}
+    parts = {}
+    for name, rows in (("looked_at", looked), ("not_looked_at", ~looked)):
+        part = measure(fit.out_of_fold[rows], hidden[rows], users[rows])
+        parts[name] = {key: value for key, value in part.items() if key != "reliability"}
+    return parts
 
 
 def check_same_train(candidates: Artifact, *others: Artifact) -> None:

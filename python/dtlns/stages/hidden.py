@@ -51,7 +51,8 @@ def write_hidden(
         scorer that was pretrained on the other interactions.
     """
     by = candidates.config["hide_by"] if settings.by == "auto" else settings.by
-    config = settings.model_dump(mode="json") | {"by": by, "pretrain": candidates.config["pretrain"]}
+    config = settings.model_dump(mode="json", exclude={"users"})  # whom a judge is asked about comes later
+    config |= {"by": by, "pretrain": candidates.config["pretrain"]}
 
     def body(folder: Path) -> None:
         _, train = load_candidates(candidates)
@@ -79,7 +80,8 @@ class Search:
         scorer: The model that has not seen them.
         candidates: That model's candidates.
         found: bool [N], for each of `candidates.pairs()`, whether it was hidden.
-        hidden: Number of interactions that were hidden, found or not.
+        hidden: Number of interactions that were hidden, found or not; of the chosen users.
+        chosen: bool [U], the users that have candidates here.
     """
 
     visible: TrainView
@@ -87,18 +89,22 @@ class Search:
     candidates: Candidates
     found: NDArray[np.bool_]
     hidden: int
+    chosen: NDArray[np.bool_]
 
 
-def search(candidates: Artifact, hidden: Artifact) -> Search:
+def search(candidates: Artifact, hidden: Artifact, users: int | None = None) -> Search:
     """Take candidates again, as many, from the model that has not seen the hidden positives.
 
     Args:
         candidates: A candidates artefact; its histories and M.
         hidden: What is hidden, and the model pretrained without it.
+        users: Take the candidates of so many users alone, drawn among all by the seed that hid; None means
+            all of them.
 
     Raises:
         LeakageError: The two are of different training views.
-        ConfigError: The hidden half was pretrained with other settings than the candidates.
+        ConfigError: The hidden half was pretrained with other settings than the candidates, or there are
+            fewer users.
     """
     hidden.check_train(str(candidates.train_digest))
     if hidden.config["pretrain"] != candidates.config["pretrain"]:
@@ -110,5 +116,12 @@ def search(candidates: Artifact, hidden: Artifact) -> Search:
     is_hidden, scorer = load_hidden(hidden)
     visible, held = train.keep(~is_hidden), train.keep(is_hidden)
     again = make_candidates(scorer, visible, candidates.config["m"])
+    chosen = np.ones(train.n_users, dtype=np.bool_)
+    if users is not None:
+        if not 1 <= users <= train.n_users:
+            raise ConfigError(f"calibration.users = {users}", allowed=f"1 to {train.n_users}")
+        rng = np.random.Generator(np.random.Philox(key=[hidden.config["seed"], 0x75736572]))
+        chosen[rng.permutation(train.n_users)[users:]] = False
+        again = again.of_users(chosen)
     found = is_member(held.indptr, held.indices, *again.pairs())
-    return Search(visible, scorer, again, found, held.n_interactions)
+    return Search(visible, scorer, again, found, int(held.user_counts[chosen].sum()), chosen)

@@ -19,13 +19,13 @@ from dtlns.data.planted_truth import PlantedTruth, load_truth
 from dtlns.data.views import TrainView
 from dtlns.errors import ConfigError
 from dtlns.false_negatives import FalseNegatives
-from dtlns.judges.base import Judge, JudgeRequest, score_table
+from dtlns.judges.base import Judge, JudgeRequest, partial_columns, score_table
 from dtlns.judges.calibration import unseen_chances
 from dtlns.judges.hiding import is_member
 from dtlns.judges.quality import best_of_each_user
 from dtlns.judges.registry import build_judge, decisive_options, engine_identity
 from dtlns.models.base import Scorer
-from dtlns.stages.calibration import check_same_train, load_calibration, load_folds
+from dtlns.stages.calibration import check_same_train, load_calibration, load_folds, score_means
 from dtlns.stages.candidates import load_candidates
 from dtlns.stages.hidden import search
 from dtlns.stages.trees import codes_read, load_codes
@@ -57,8 +57,9 @@ def write_judged(
         if_exists: What to do when something is there.
 
     Returns:
-        The artefact: `judged.parquet` (user, item, rank, one column per score, p_hidden, and p_unseen: the
-        chance from a fit without that user, for measuring) and `summary.json`.
+        The artefact: `judged.parquet` (user, item, rank, one column per score, null where the judge did not
+        look, p_hidden, and p_unseen: the chance from a fit without that user, for measuring) and
+        `summary.json`.
 
     Raises:
         ConfigError: The calibration was made with other candidates or trees, or for another judge.
@@ -84,10 +85,11 @@ def write_judged(
         unseen = unseen_chances(*load_folds(calibration), found.pairs()[0], scores)
         named = {column: scores[:, at] for at, column in enumerate(columns)}
         table = _table(found, named, p_hidden).with_columns(pl.Series("p_unseen", unseen))
+        table = table.with_columns(pl.col(f"score_{name}").fill_nan(None) for name in partial_columns(judge))
         table.write_parquet(folder / "judged.parquet", compression="zstd")
         # The shift between the rebuilt pipeline and this one: close means that the calibration carries over.
         shift = {
-            "score_means": dict(zip(columns, scores.mean(axis=0).tolist(), strict=True)),
+            "score_means": score_means(columns, scores),
             "score_means_when_calibrated": measured["score_means"],
             "base_rate_when_calibrated": measured["base_rate"],
             "engine": measured.get("engine"),

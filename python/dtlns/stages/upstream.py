@@ -12,7 +12,8 @@ from typing import Protocol
 from dtlns.artifacts import Artifact
 from dtlns.config import CalibrationConfig, JudgeConfig, TreesConfig
 from dtlns.data.dataset import Dataset
-from dtlns.judges.registry import build_judge
+from dtlns.judges.base import Judge
+from dtlns.judges.registry import build_judge, close_judge, prepare_judge
 from dtlns.stages.calibration import write_calibration
 from dtlns.stages.candidates import hide_rule, write_candidates
 from dtlns.stages.hidden import write_hidden
@@ -71,6 +72,7 @@ class Upstream:
         self.settings = settings
         self.device = device
         self.progress = progress
+        self._judge: tuple[JudgeConfig, Judge] | None = None
         self._facts = {"dataset": os.path.relpath(data.path.resolve(), (out / "any").resolve())}
 
     @cached_property
@@ -144,7 +146,8 @@ class Upstream:
             self.candidates,
             self.trees(trees),
             self.hidden,
-            build_judge(judge),
+            self.judge(judge),
+            users=self.settings.calibration.users,
             if_exists="reuse",
         )
 
@@ -166,13 +169,43 @@ class Upstream:
             )
         assert trees is not None, "a judge reads codes"
         return write_judged(
-            self.out / _labelled("judged", trees, judge.name),
+            self._judged_folder(trees, judge),
             self.candidates,
             self.trees(trees),
             self.calibration(trees, judge),
-            judge=build_judge(judge),
+            judge=self.judge(judge),
             if_exists="reuse",
         )
+
+    def judge(self, config: JudgeConfig) -> Judge:
+        """Return a judge, the same one for as long as it is asked: it may hold a model.
+
+        Args:
+            config: Which one.
+        """
+        if self._judge is None or self._judge[0] != config:
+            self.close()
+            self._judge = config, build_judge(config)
+        return self._judge[1]
+
+    def prepare(self, trees: TreesConfig, judge: JudgeConfig) -> None:
+        """Let a judge that is still to be asked fail now, and not after the pretraining.
+
+        Args:
+            trees: The trees whose codes it will read.
+            judge: Which one.
+        """
+        if not self._judged_folder(trees, judge).exists():
+            prepare_judge(self.judge(judge))
+
+    def close(self) -> None:
+        """Free what the judge holds; it is made again when it is asked again."""
+        if self._judge is not None:
+            close_judge(self._judge[1])
+            self._judge = None
+
+    def _judged_folder(self, trees: TreesConfig, judge: JudgeConfig) -> Path:
+        return self.out / _labelled("judged", trees, judge.name)
 
 
 def _labelled(stage: str, trees: TreesConfig, judge: str | None = None) -> str:

@@ -2,7 +2,8 @@
 
 An answer is kept under what decides it: the engine's identity and the prompt. A job that was stopped goes on,
 another run that asks the same gets what is there, and jobs on several machines may write into one folder,
-since each writes files of its own and never changes one.
+since each writes files of its own. A long job joins its own small files into larger ones; what is joined is
+there before what it is made of goes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from dtlns.whole_file import whole_file
 
 ROWS_PER_PART = 4096
 SECONDS_PER_PART = 5.0  # what a kill may lose
+PARTS_JOINED = 16
 SCHEMA = {
     "key": pl.String,
     "log_odds": pl.Float64,
@@ -61,24 +63,29 @@ class AnswerStore:
         self._text = text
         self._waiting: list[tuple[str, Answer]] = []
         self._since = time.monotonic()
+        self._written: list[list[Path]] = [[]]  # own parts, those that were joined once one place on
 
-    def load(self) -> dict[str, Answer]:
-        """Return all answers by the prompt's key.
+    def load(self, keys: Iterable[str] | None = None) -> dict[str, Answer]:
+        """Return answers by the prompt's key.
+
+        Args:
+            keys: Of the prompts that are wanted; None means all.
 
         Raises:
             ArtifactError: A part is damaged.
         """
-        found: dict[str, Answer] = {}
-        for part in sorted(self.path.glob("part-*.parquet")):
+        wanted = None if keys is None else pl.DataFrame({"key": list(set(keys))}, schema={"key": pl.String})
+        while True:
+            found: dict[str, Answer] = {}
             try:
-                table = pl.read_parquet(part, columns=list(SCHEMA))
-            except (pl.exceptions.PolarsError, OSError) as error:
-                raise ArtifactError(
-                    f"{part} is damaged: {str(error).splitlines()[0]}",
-                    hint="delete this file; its prompts are asked again",
-                ) from error
-            found |= {key: Answer(*values) for key, *values in table.iter_rows()}
-        return found
+                for part in sorted(self.path.glob("part-*.parquet")):
+                    table = _read(part)
+                    if wanted is not None:
+                        table = table.join(wanted, on="key", how="semi")
+                    found |= {key: Answer(*values) for key, *values in table.iter_rows()}
+            except FileNotFoundError:
+                continue  # another job has joined its parts meanwhile
+            return found
 
     def add(self, key: str, answer: Answer) -> None:
         """Keep an answer; it is on disk after the next `flush`, at the latest some seconds on."""
@@ -89,7 +96,7 @@ class AnswerStore:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits, as one more part."""
+        """Write what waits, as one more part, and join parts when there are many."""
         if not self._waiting:
             return
         if not (self.path / "identity.json").exists():
@@ -99,12 +106,38 @@ class AnswerStore:
             (key, one.log_odds, one.scored, one.prompt_tokens, one.cached_tokens)
             for key, one in self._waiting
         ]
-        table = pl.DataFrame(rows, schema=SCHEMA, orient="row")
-        with whole_file(
-            self.path / f"part-{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.parquet"
-        ) as to:
-            table.write_parquet(to, compression="zstd")
+        self._written[0].append(self._write(pl.DataFrame(rows, schema=SCHEMA, orient="row")))
         self._waiting.clear()
+        for level, parts in enumerate(self._written):
+            if len(parts) >= PARTS_JOINED:
+                self._join(level)
+
+    def _join(self, level: int) -> None:
+        """Make one part of the parts of a level; each row is written again once for each level."""
+        parts, self._written[level] = self._written[level], []
+        if level + 1 == len(self._written):
+            self._written.append([])
+        self._written[level + 1].append(self._write(pl.concat([_read(part) for part in parts])))
+        for part in parts:
+            part.unlink()
+
+    def _write(self, table: pl.DataFrame) -> Path:
+        part = self.path / f"part-{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.parquet"
+        with whole_file(part) as partial:
+            table.write_parquet(partial, compression="zstd")
+        return part
+
+
+def _read(part: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(part, columns=list(SCHEMA))
+    except FileNotFoundError:
+        raise
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ArtifactError(
+            f"{part} is damaged: {str(error).splitlines()[0]}",
+            hint="delete this file; its prompts are asked again",
+        ) from error
 
 
 def missing(keys: Sequence[str], answers: Mapping[str, Answer]) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -17,10 +17,13 @@ class Prompt:
     Attributes:
         system: The rules.
         user: The history and then the candidate.
+        shared: Characters at the beginning of `user` that all prompts of the same user share; no part of the
+            question.
     """
 
     system: str
     user: str
+    shared: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any
 from dtlns.errors import JudgeError
 from dtlns.judges.llm.answers import AnswerStore, missing, prompt_key
 from dtlns.judges.llm.base import Answer, Engine, Failure, Prompt
+from dtlns.judges.llm.lazy import Chosen
 
 SECONDS_PER_LINE = 15.0
 log = logging.getLogger(__name__)
@@ -64,7 +65,8 @@ def ask_all(engine: Engine, store: AnswerStore, prompts: Sequence[Prompt]) -> tu
     Args:
         engine: Asked, in the order of `prompts`, what the store does not know.
         store: Keeps what is answered.
-        prompts: Those of one user side by side, so that a prefix cache hits.
+        prompts: Those of one user side by side, so that a prefix cache hits. They are looked at twice: for
+            what is known of them, and to ask.
 
     Returns:
         An answer for each prompt, and what it took.
@@ -74,7 +76,7 @@ def ask_all(engine: Engine, store: AnswerStore, prompts: Sequence[Prompt]) -> tu
         KeyboardInterrupt: Ctrl-C; what was answered is kept.
     """
     keys = [prompt_key(prompt) for prompt in prompts]
-    answers = store.load()
+    answers = store.load(keys)
     places = missing(keys, answers)
     cost = Cost(pairs=len(prompts), asked=len(places))
     if not places:
@@ -85,7 +87,7 @@ def ask_all(engine: Engine, store: AnswerStore, prompts: Sequence[Prompt]) -> tu
     ended = 0
     with _finishing(engine) as stopped:
         try:
-            for at, outcome in engine.ask([prompts[place] for place in places]):
+            for at, outcome in engine.ask(Chosen(prompts, places)):
                 ended += 1
                 if isinstance(outcome, Failure):
                     reasons[outcome.reason] += 1
@@ -152,10 +154,16 @@ def _progress(ended: int, of: int, seconds: float, failed: int) -> str:
     rate = ended / seconds
     left = (of - ended) / rate
     tail = f", {failed} failed" if failed else ""
-    return f"{ended} of {of} prompts, {rate:.1f}/s, about {_duration(left)} left{tail}"
+    return f"{ended} of {of} prompts, {rate:.1f}/s, about {duration(left)} left{tail}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Write seconds as people say them.
+
+    Example:
+        >>> duration(75.4), duration(600.0), duration(9_000.0)
+        ('75 s', '10 min', '2 h 30 min')
+    """
     minutes = round(seconds / 60)
     return (
         f"{seconds:.0f} s"

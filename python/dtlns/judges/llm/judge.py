@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,18 @@ from dtlns.judges.base import JudgeRequest
 from dtlns.judges.llm.answers import AnswerStore
 from dtlns.judges.llm.base import Answer, Engine, Prompt
 from dtlns.judges.llm.job import Cost, ask_all
+from dtlns.judges.llm.lazy import PromptList
 from dtlns.judges.llm.prompts import PromptMaker, load_template
 from dtlns.judges.llm.settings import LLMSettings, Question, default_answers
 from dtlns.judges.llm.start import start_engine
+from dtlns.judges.prefix import PrefixJudge
 
 
 class LLMJudge:
     """Scores each candidate by log P(positive) - log P(negative) of a language model that reads its codes.
+
+    With a band, the prefix judge scores every candidate, and the model is asked where its score could go
+    either way.
 
     The engine is started when the first prompt has to be asked, and kept for the next request. Answers are
     kept in a folder for all runs (`dtlns.judges.llm.answers`), so nothing is asked twice.
@@ -52,18 +58,41 @@ class LLMJudge:
         decisive = self.settings.model_dump(mode="json", include=set(Question.model_fields))
         return decisive | {"template_sha256": self.template.sha256}
 
+    @property
+    def partial_columns(self) -> tuple[str, ...]:
+        """With a band, the column `llm` is NaN outside."""
+        return () if self.settings.band is None else ("llm",)
+
     def columns(self, request: JudgeRequest) -> list[str]:
-        """One column, `llm`."""
-        return ["llm"]
+        """One column, `llm`; with a band, those of the prefix judge before it."""
+        return ["llm"] if self.settings.band is None else [*PrefixJudge().columns(request), "llm"]
 
     def score(self, request: JudgeRequest) -> NDArray[np.float32]:
         """Return the log-odds of the label positive, float32 [N, 1].
 
+        With a band: float32 [N, V + 1], the prefix judge's scores before it, and NaN where it is not asked.
+
         Raises:
             JudgeError: Prompts have no answer; those that have one are kept.
         """
-        log_odds = np.array([answer.log_odds for answer in self.answers(request)], dtype=np.float32)
-        return log_odds.reshape(-1, 1)
+        rows = self.asked(request)
+        scores = np.full((len(rows), 1), np.nan, dtype=np.float32)
+        scores[rows, 0] = [answer.log_odds for answer in self.answers(request, rows)]
+        if self.settings.band is None:
+            return scores
+        return np.concatenate([PrefixJudge().score(request), scores], axis=1)
+
+    def asked(self, request: JudgeRequest) -> NDArray[np.bool_]:
+        """Tell which pairs the model is asked about, bool [N]: those in the band, and all without one.
+
+        It depends on the pair and the user's history alone, and not on what else is judged.
+        """
+        if self.settings.band is None:
+            return np.ones(len(request.candidates.pairs()[0]), dtype=np.bool_)
+        bits = PrefixJudge().score(request).sum(axis=1)
+        low, high = self.settings.band
+        inside: NDArray[np.bool_] = (bits >= low) & (bits <= high)
+        return inside
 
     def answers(self, request: JudgeRequest, rows: NDArray[np.bool_] | None = None) -> list[Answer]:
         """Return the answer to each pair of a request, asked or known.
@@ -80,14 +109,18 @@ class LLMJudge:
         self.cost += cost
         return answers
 
-    def prompts(self, request: JudgeRequest, rows: NDArray[np.bool_] | None = None) -> list[Prompt]:
-        """Return the prompt of each pair that is wanted, in the order of `request.candidates.pairs()`."""
+    def prompts(self, request: JudgeRequest, rows: NDArray[np.bool_] | None = None) -> Sequence[Prompt]:
+        """Return the prompt of each pair that is wanted, in the order of `request.candidates.pairs()`.
+
+        They are made when they are looked at.
+        """
         settings = self.settings
         maker = PromptMaker(
             request, self.template, order=settings.order, seed=settings.seed, budget=settings.budget
         )
         users, items = request.candidates.pairs()
-        return maker.prompts(users, items) if rows is None else maker.prompts(users[rows], items[rows])
+        rows = np.ones(len(users), dtype=np.bool_) if rows is None else rows
+        return PromptList(maker.prompts, users[rows], items[rows])
 
     def store(self) -> AnswerStore:
         """Return where answers are kept."""

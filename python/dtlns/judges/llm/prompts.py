@@ -137,7 +137,7 @@ class PromptMaker:
         tails = [self._after.substitute(self._shared, items=n) for n in self._train.user_counts[distinct]]
         numbers = self._book.of_item[items].tolist()
         return [
-            Prompt(system, heads[at] + candidates[number] + tails[at])
+            Prompt(system, heads[at] + candidates[number] + tails[at], shared=len(heads[at]))
             for at, number in zip(place.tolist(), numbers, strict=True)
         ]
 

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from dtlns.config import Settings
 
-EngineName = Literal["vllm", "transformers", "server", "replay"]
+EngineName = Literal["vllm", "ray", "transformers", "server", "replay"]
 
 
 def default_answers() -> Path:
@@ -23,8 +23,8 @@ class Question(Settings):
     """What decides an answer.
 
     Attributes:
-        engine: Which engine asks the model: `vllm` and `transformers` in this process, `server` any
-            OpenAI-compatible server, `replay` recorded answers.
+        engine: Which engine asks the model: `vllm` and `transformers` in this process, `ray` replicas of vLLM
+            on a Ray cluster, `server` any OpenAI-compatible server, `replay` recorded answers.
         model: A local folder or the model's name; for `replay`, the recorded file.
         revision: Of a model by name.
         dtype: Of the model's weights, such as `bfloat16` or `float32`; `auto` as the model says.
@@ -33,6 +33,9 @@ class Question(Settings):
         order: Of the history: `grouped` by prefix, or `random`.
         seed: Of a random order and of what a budget drops.
         budget: Tokens that a history may take in a prompt.
+        band: The model is asked about a pair where the surprise of the prefix judge, in bits and summed over
+            the views, lies between these two; the others keep the prefix judge's chance. None asks about
+            every pair, and the model's score is the only one.
     """
 
     engine: EngineName
@@ -44,6 +47,7 @@ class Question(Settings):
     order: Literal["grouped", "random"] = "grouped"
     seed: int = Field(0, ge=0)
     budget: int = Field(1024, ge=16)
+    band: tuple[FiniteFloat, FiniteFloat] | None = None
 
 
 class Means(Settings):
@@ -72,4 +76,6 @@ class LLMSettings(Question, Means):
     def _fits(self) -> LLMSettings:
         if (self.engine == "server") != bool(self.endpoints):
             raise ValueError("endpoints go with engine = 'server', and it needs at least one")
+        if self.band is not None and not self.band[0] < self.band[1]:
+            raise ValueError(f"band = [LOW, HIGH] with LOW below HIGH, not {list(self.band)}")
         return self

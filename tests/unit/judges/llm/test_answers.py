@@ -11,12 +11,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from dtlns.errors import ArtifactError, JudgeError
 from dtlns.judges.llm.answers import AnswerStore, missing, prompt_key
 from dtlns.judges.llm.base import Answer, Failure, Prompt
 from dtlns.judges.llm.job import ask_all
+from dtlns.judges.llm.lazy import PAIRS_PER_BLOCK, PromptList
 
 PROMPTS = [Prompt("rules", f"user {at // 4}, item {at}") for at in range(20)]
 
@@ -134,11 +138,74 @@ def test_five_kills_lose_no_pair_and_change_no_answer(tmp_path: Path) -> None:
     assert sorted(keys) == sorted(prompt_key(prompt) for prompt in PROMPTS)
 
 
+def test_many_small_parts_become_few_and_no_answer_is_ever_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dtlns.judges.llm.answers.ROWS_PER_PART", 2)
+    store, watching = (AnswerStore(tmp_path, Lengths.identity) for _ in range(2))
+    other = AnswerStore(tmp_path, Lengths.identity)
+    other.add("of another job", Answer(1.0, True, 1, None))
+    other.flush()
+    for n in range(1, 601):
+        store.add(f"key {n}", Answer(n / 3, True, n, None))
+        if n % 37 == 0:
+            assert len(watching.load()) == n // 2 * 2 + 1
+    # 300 parts of two: one of 16 x 16 of them, two of 16, and 12 single ones, beside the other job's
+    assert _parts(tmp_path) == 1 + 2 + 12 + 1
+    found = watching.load()
+    assert found["key 599"] == Answer(599 / 3, True, 599, None)
+    assert len(found) == 601
+    assert watching.load(["key 5", "key 5", "nobody's"]) == {"key 5": Answer(5 / 3, True, 5, None)}
+
+
+def test_a_part_that_is_joined_while_it_is_read_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dtlns.judges.llm import answers
+
+    monkeypatch.setattr(answers, "ROWS_PER_PART", 1)
+    store = AnswerStore(tmp_path, Lengths.identity)
+    for n in range(answers.PARTS_JOINED - 1):
+        store.add(str(n), Answer(0.0, True, 1, None))
+    read, times = answers._read, 0
+
+    def slowly(part: Path) -> pl.DataFrame:
+        nonlocal times
+        times += 1
+        if times == 3:  # the parts that were listed go now
+            store.add("last", Answer(0.0, True, 1, None))
+        return read(part)
+
+    monkeypatch.setattr(answers, "_read", slowly)
+    assert len(AnswerStore(tmp_path, Lengths.identity).load()) == answers.PARTS_JOINED
+
+
+def test_prompts_are_made_a_block_at_a_time(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def make(users: NDArray[np.int64], items: NDArray[np.int64]) -> list[Prompt]:
+        made.append(len(users))
+        return [Prompt("", f"user {u}, item {i}") for u, i in zip(users, items, strict=True)]
+
+    pairs = np.arange(5 * PAIRS_PER_BLOCK + 3)
+    prompts = PromptList(make, pairs // 20, pairs)
+    assert made == []
+    last, back = prompts[-1].user, prompts[PAIRS_PER_BLOCK - 1 : PAIRS_PER_BLOCK + 2]
+    assert last == f"user {pairs[-1] // 20}, item {pairs[-1]}"
+    assert [prompt.user.split()[-1] for prompt in back] == [str(PAIRS_PER_BLOCK + k) for k in (-1, 0, 1)]
+    with pytest.raises(IndexError):
+        prompts[len(prompts)]
+    made.clear()
+    engine = Lengths()
+    answers, _ = ask_all(engine, AnswerStore(tmp_path, engine.identity), prompts)
+    assert [answer.log_odds for answer in answers] == [value(prompt) for prompt in prompts]
+    assert max(made) == PAIRS_PER_BLOCK
+    assert len(prompts._held) == 2
+
+
 def _parts(folder: Path) -> int:
     return len(list(folder.rglob("part-*.parquet")))
 
 
 def _keys(part: Path) -> list[str]:
-    import polars as pl
-
     return pl.read_parquet(part)["key"].to_list()

@@ -90,6 +90,24 @@ def test_another_attempt_avoids_where_it_failed_while_another_works() -> None:
     assert all_.take(0.0, avoid=one) is one
 
 
+def test_a_group_stays_with_its_server_and_waits_for_it_until_it_fails() -> None:
+    one, two = _endpoint("one", slots=2), _endpoint("two", slots=2)
+    all_ = Endpoints([one, two], patience=1000.0)
+    home = all_.take(0.0, avoid=None, group="history")
+    assert home is not None
+    assert all_.take(0.0, avoid=None, group="history") is home
+    assert all_.take(0.0, avoid=None, group="history") is None  # busy, and the other would not know it
+    other = all_.take(0.0, avoid=None, group="another")
+    assert other is not None
+    assert other is not home
+    home.in_flight = other.in_flight = 0
+    assert all_.take(0.0, avoid=home, group="history") is other  # another attempt
+    assert all_.take(0.0, avoid=None, group="history") is home
+    while home.breaker.closed:
+        all_.failed(home, 0.0, "dead")
+    assert all_.take(0.0, avoid=None, group="history") is other
+
+
 def test_a_pause_holds_no_longer_than_told() -> None:
     one = _endpoint("one")
     one.pause(5.0)

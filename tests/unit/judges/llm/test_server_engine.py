@@ -303,6 +303,30 @@ def test_several_endpoints_share_the_work_and_one_may_die() -> None:
         assert two.most_at_once <= 3
 
 
+def test_all_prompts_of_a_user_go_to_one_endpoint_and_all_endpoints_work() -> None:
+    prompts = [
+        Prompt("the rules", f"history of {k // 10}; candidate {k}", shared=len(f"history of {k // 10};"))
+        for k in range(200)
+    ]
+
+    def slow(number: int, handler: Handler) -> bool:
+        time.sleep(0.005)
+        return False
+
+    with FakeServer(slow) as one, FakeServer(slow) as two:
+        assert len(dict(_engine(one, two, concurrency=4).ask(prompts))) == len(prompts)
+        told = [
+            {
+                text.split(";")[0]
+                for seen in server.seen
+                if "history" in (text := seen["messages"][-1]["content"])
+            }
+            for server in (one, two)
+        ]
+        assert not told[0] & told[1]
+        assert min(map(len, told)) >= 5
+
+
 def test_endpoints_that_answer_differently_are_refused() -> None:
     with (
         FakeServer() as one,

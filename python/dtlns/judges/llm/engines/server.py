@@ -28,9 +28,10 @@ class _Count(BaseModel):
 class ServerEngine:
     """Asks a model behind one or more servers with OpenAI's chat interface.
 
-    Requests go to the server with the most free slots, all of one user to the same. A failed one (429, 5xx, no connection, time-out, an
-    answer of a wrong shape) is made again after a random wait that grows, on any server; one that says
-    `Retry-After` is left alone so long, at most a minute. A server that fails eight times in a row rests;
+    Requests go to the server with the most free slots, all of one user to the same, since its cache holds the
+    history. A failed one (429, 5xx, no connection, time-out, an answer of a wrong shape) is made again after
+    a random wait that grows, on any server; one that says `Retry-After` is left alone so long, at most a
+    minute. A server that fails eight times in a row rests;
     when all of them do for `patience` seconds, the asking ends with an error. Redirects are not followed, and
     proxies are taken from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY. Answers are bounded in size and
     time and never trusted. vLLM tells cached tokens if it runs with `--enable-prompt-tokens-details`.

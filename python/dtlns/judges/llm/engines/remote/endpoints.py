@@ -122,9 +122,8 @@ class Endpoints:
         if best.free(now) <= 0:
             return None
         best.in_flight += 1
-        if group is not None:
+        if group is not None and (home is None or not home.breaker.closed):
             self._home[group] = best
-            self._home.move_to_end(group)
             if len(self._home) > GROUPS:
                 self._home.popitem(last=False)
         return best
