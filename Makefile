@@ -33,7 +33,7 @@ test: lint $(READY) ## run every check: formatting, lints, types, Rust tests, Py
 	cargo test --workspace --quiet
 	$(BIN)/python -m pytest -q
 
-test-llm: $(READY) ## run the tests of real language models in .venv-llm; downloads gigabytes
+test-llm: tools ## run the tests of real language models in .venv-llm; downloads gigabytes
 	@PYTHON=$(PYTHON) sh tests/llm/setup.sh '$(CURDIR)/.venv-llm'
 
 lint: $(READY)
