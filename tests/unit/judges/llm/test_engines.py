@@ -289,8 +289,9 @@ class FakeLLM:
         self.llm_engine = SimpleNamespace(model_config=config, engine_core=core)
         self.options = options
 
-    def generate(self, prompts: list[dict[str, list[int]]], looks: list[Any], use_tqdm: bool) -> list[Any]:
+    def generate(self, prompts: list[dict[str, list[int]]], looks: Any, use_tqdm: bool) -> list[Any]:
         self.chunks.append(len(prompts))
+        looks = looks if isinstance(looks, list) else [looks] * len(prompts)
         return [
             SimpleNamespace(
                 num_cached_tokens=3,
@@ -299,7 +300,7 @@ class FakeLLM:
                         logprobs=[
                             {
                                 token: SimpleNamespace(logprob=-token / len(one["prompt_token_ids"]))
-                                for token in look.logprob_token_ids
+                                for token in getattr(look, "logprob_token_ids", None) or range(look.logprobs)
                             }
                         ]
                     )
