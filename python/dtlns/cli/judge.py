@@ -48,7 +48,12 @@ from dtlns.stages.trees import KIND as TREES
 @click.option("--data", type=options.FOLDER, help="The planted data set, for --control oracle.")
 @options.hidden
 @click.option("--show", type=click.IntRange(min=0), metavar="USER", help="Print a user's first prompt.")
-@click.option("--dry-run", is_flag=True, help="Say what asking a language model would cost.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what asking a language model would cost. For the time, a few prompts are asked, a twentieth at "
+    "most or one batch, and their answers kept.",
+)
 @click.option("--price", type=float, help="Of a million prompt tokens, for --dry-run.")
 @click.option(
     "--shard",
