@@ -118,6 +118,25 @@ def top_k(scores: np.ndarray, k: int, masked: set[int]) -> tuple[list[int], list
     return ids + [-1] * (k - len(ids)), best + [-np.inf] * (k - len(best))
 
 
+def links(graph: np.ndarray, history: np.ndarray, item: int) -> list[float]:
+    """Sum, number and largest of an item's links with a history."""
+    weights = [graph[h, item] for h in history if graph[h, item] > 0]
+    return [sum(weights), len(weights), max(weights, default=0)]
+
+
+def dots(vectors: np.ndarray, history: np.ndarray, item: int) -> list[float]:
+    """Mean and largest dot product of an item's vector with those of a history."""
+    products = [float(vectors[item] @ vectors[h]) for h in history]
+    return [sum(products) / len(products), max(products)] if products else [0.0, 0.0]
+
+
+def sharing(paths: list[tuple[int, ...]], history: np.ndarray, item: int) -> list[int]:
+    """An item's deepest prefix into a history, and how many items of the history share it."""
+    lengths = [prefix_length(paths[item], paths[h]) for h in history]
+    deepest = max(lengths, default=0)
+    return [deepest, lengths.count(deepest)]
+
+
 def draws(
     allowed: list[int], rows: list[int], n: int, seed: int, epoch: int, purpose: int = 1
 ) -> list[list[int]]:

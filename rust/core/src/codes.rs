@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use crate::csr::{check_ids, Csr};
 use crate::memory::filled;
+use crate::pairs::Pairs;
 use crate::{Cancel, Error, Result};
 
 /// Bits of one level: ⌈log2 k⌉.
@@ -253,6 +254,49 @@ impl<'a> Codes<'a> {
             _ => common_prefix(code, history[place - 1], bits),
         };
         i32::from(after.max(before))
+    }
+
+    /// For each candidate the longest prefix that it shares with any item of the history, and how many
+    /// items of the history share that: [U, M, 2]. With no level shared, all of them do.
+    pub fn prefix_sharing(&self, pairs: Pairs<'_>, cancel: &Cancel) -> Result<Vec<f32>> {
+        if pairs.n_items() != self.len() {
+            return Err(Error::Length {
+                name: "codes",
+                got: self.len(),
+                expected: pairs.n_items(),
+            });
+        }
+        pairs.measure(
+            cancel,
+            || (),
+            |(), items, candidates, out: &mut [[f32; 2]]| {
+                let history = self.sorted_history(items);
+                for (out, &item) in out.iter_mut().zip(candidates) {
+                    if item >= 0 {
+                        let code = (self.packed[item as usize], self.depth[item as usize]);
+                        let depth = self.deepest(&history, code);
+                        *out = [depth as f32, self.sharing(&history, code.0, depth) as f32];
+                    }
+                }
+            },
+        )
+    }
+
+    /// How many codes of a sorted history begin with the first `depth` levels of `packed`.
+    #[inline]
+    fn sharing(&self, history: &[(u64, u8)], packed: u64, depth: i32) -> usize {
+        if depth == 0 {
+            return history.len();
+        }
+        // Between `first` and `last` in this order, only a code that is too short could be without the
+        // prefix; it would be padded to `first` with less depth, and so comes before.
+        let below = u64::MAX
+            .checked_shr(depth as u32 * bits_per_level(self.branching))
+            .unwrap_or(0);
+        let (first, last) = ((packed & !below, depth as u8), (packed | below, u8::MAX));
+        let start = history.partition_point(|&other| other < first);
+        let stop = history.partition_point(|&other| other <= last);
+        stop - start
     }
 
     /// The distinct codes, sorted, and the index of each item's code among them.

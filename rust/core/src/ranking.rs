@@ -79,7 +79,7 @@ pub fn top_k(
     Ok((ids, best))
 }
 
-fn better(a: &(f32, u32), b: &(f32, u32)) -> Ordering {
+pub(crate) fn better(a: &(f32, u32), b: &(f32, u32)) -> Ordering {
     b.0.partial_cmp(&a.0)
         .unwrap_or(Ordering::Equal)
         .then(a.1.cmp(&b.1))

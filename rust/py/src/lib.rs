@@ -7,6 +7,7 @@ mod arrays;
 mod codes;
 mod door;
 mod jaccard;
+mod pairs;
 mod ranking;
 mod sampling;
 mod tree;
@@ -19,5 +20,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     tree::register(module)?;
     codes::register(module)?;
     sampling::register(module)?;
-    ranking::register(module)
+    ranking::register(module)?;
+    pairs::register(module)
 }
