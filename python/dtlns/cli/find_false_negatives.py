@@ -11,11 +11,14 @@ import click
 from dtlns.artifacts import open_artifact
 from dtlns.cli import options
 from dtlns.config import CalibrationConfig
+from dtlns.errors import ConfigError
 from dtlns.false_negative_model.classifier import KINDS, Kind
 from dtlns.false_negative_model.features import GROUPS, Group
+from dtlns.stages.calibration import KIND as CALIBRATION
 from dtlns.stages.candidates import KIND as CANDIDATES
 from dtlns.stages.false_negative_model import write_found
 from dtlns.stages.hidden import write_hidden
+from dtlns.stages.judging import KIND as JUDGED
 from dtlns.stages.pretrain import KIND as PRETRAINED
 from dtlns.stages.trees import KIND as TREES
 from dtlns.training.progress import stderr_progress
@@ -26,13 +29,15 @@ from dtlns.training.progress import stderr_progress
 @options.output
 @click.option("--pretrained", type=options.FOLDER, required=True, help="The model of the candidates.")
 @click.option("--trees", type=options.FOLDER, help="From `dtlns build-trees`, for features of trees.")
+@click.option("--judged", type=options.FOLDER, help="From `dtlns judge`, for features of a judge.")
+@click.option("--calibration", type=options.FOLDER, help="From `dtlns calibrate`, of that judge.")
 @options.hidden
 @click.option(
     "--features",
     "groups",
     multiple=True,
     type=click.Choice(GROUPS),
-    help="Group of features; may be given again.  [default: all, trees where they are given]",
+    help="Group of features; may be given again.  [default: all; trees and judge where they are given]",
 )
 @click.option(
     "--classifier",
@@ -50,6 +55,8 @@ def command(
     out: Path,
     pretrained: Path,
     trees: Path | None,
+    judged: Path | None,
+    calibration: Path | None,
     hidden: Path | None,
     groups: tuple[str, ...],
     classifier: str,
@@ -63,6 +70,14 @@ def command(
     found = open_artifact(candidates, CANDIDATES)
     model = open_artifact(pretrained, PRETRAINED)
     codes = None if trees is None else open_artifact(trees, TREES)
+    if (judged is None) != (calibration is None):
+        raise ConfigError(
+            "a judge's chances and their calibration belong together",
+            allowed="both --judged and --calibration, or neither",
+        )
+    judge = None
+    if judged is not None and calibration is not None:
+        judge = open_artifact(judged, JUDGED), open_artifact(calibration, CALIBRATION)
     without = write_hidden(
         hidden or out.with_name(out.name + "-hidden"),
         found,
@@ -77,6 +92,7 @@ def command(
         model,
         without,
         trees=codes,
+        judge=judge,
         groups=cast(tuple[Group, ...], groups) or None,
         classifier=cast(Kind, classifier),
         seed=seed,

@@ -6,27 +6,42 @@ applied. So scores that grow with the history are taken relative to the user's o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dtlns.candidates import USERS_PER_BATCH
+from dtlns import _core
 from dtlns.data.views import TrainView
-from dtlns.false_negative_model.sources import Sourced
-from dtlns.judges.base import JudgeRequest
-from dtlns.judges.prefix import PrefixJudge
+from dtlns.errors import InputError
+from dtlns.false_negative_model.sources import USERS_PER_BLOCK, Sourced, links
+from dtlns.judges.prefix import history_coverage
 from dtlns.models.embedding import EmbeddingScorer
 from dtlns.models.itemknn import ItemKNN
-from dtlns.trees import PathCodes, deepest_prefix
+from dtlns.trees import PathCodes
 
-Group = Literal["user-item", "model", "graph", "trees"]
+Group = Literal["user-item", "model", "graph", "trees", "judge"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 Columns = dict[str, NDArray[np.floating]]
 
-ROWS_PER_CHUNK = 1 << 17  # (pair, history item) rows whose vectors are in memory at once
+LEAST = 1e-6  # chances are kept so far from 0 and 1
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a judge says of some pairs.
+
+    Attributes:
+        users: int64 [J].
+        items: int64 [J].
+        chance: float32 [J].
+    """
+
+    users: NDArray[np.int64]
+    items: NDArray[np.int64]
+    chance: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +54,7 @@ class World:
         graph: Item similarities from them.
         codes: Path codes [I] by view name; none without trees.
         sourced: The candidates.
+        judged: Chances from a judge who was asked about some of them.
     """
 
     train: TrainView
@@ -46,6 +62,17 @@ class World:
     graph: ItemKNN
     codes: Mapping[str, PathCodes]
     sourced: Sourced
+    judged: Judged | None = None
+
+    @property
+    def histories(self) -> tuple[NDArray[np.int64], NDArray[np.uint32], int]:
+        """The histories as the core takes them."""
+        return self.train.indptr, self.train.indices, self.train.n_items
+
+    @property
+    def table(self) -> NDArray[np.int64]:
+        """The candidates, int64 [U, M], -1 where there is none."""
+        return self.sourced.candidates.items
 
 
 def make_features(world: World, groups: Collection[Group]) -> tuple[list[str], NDArray[np.float32]]:
@@ -56,7 +83,8 @@ def make_features(world: World, groups: Collection[Group]) -> tuple[list[str], N
         groups: Names of groups; the order of the columns is always that of `GROUPS`.
 
     Returns:
-        Names of the F columns, and float32 [N, F] in the order of `world.sourced.candidates.pairs()`.
+        Names of the F columns, and float32 [N, F] in the order of `world.sourced.candidates.pairs()`. NaN
+        where a judge was not asked.
     """
     columns: Columns = {}
     for name in GROUPS:
@@ -69,47 +97,54 @@ def user_item_features(world: World) -> Columns:
     """How active the user is, and how popular the item: log2(1 + interactions)."""
     users, items = world.sourced.candidates.pairs()
     return {
-        "log2_history": np.log2(1 + world.train.user_counts[users]),
-        "log2_popularity": np.log2(1 + world.train.item_counts[items]),
+        "log2_history": np.log2(1 + world.train.user_counts)[users],
+        "log2_popularity": np.log2(1 + world.train.item_counts)[items],
     }
 
 
 def model_features(world: World) -> Columns:
-    """The model's score in standard deviations over the catalogue, its place, and cosines to the history."""
-    users, items = world.sourced.candidates.pairs()
-    score = np.empty(len(users))
-    for batch, rows in _user_batches(world.train.n_users, users):
-        scores = world.scorer.score(batch)
-        spread = np.maximum(scores.std(axis=1), np.finfo(np.float32).tiny)
-        standard = (scores - scores.mean(axis=1, keepdims=True)) / spread[:, None]
-        score[rows] = standard[users[rows] - batch[0], items[rows]]
-    mean, largest = _cosines(world, users, items)
+    """The model's score in standard deviations over the catalogue, its place, and cosines to the history.
+
+    Mean and variance of ⟨u, v⟩ over all items v are ⟨u, mean v⟩ and uᵀ Cov(v) u: no score but those of the
+    candidates is computed.
+    """
+    vectors, table = world.scorer.item_vectors, world.table
+    exists = table >= 0
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64)
+    covariance = centred.T @ centred / len(vectors)
+    away = centred.astype(np.float32)
+    score = np.empty(table.shape, dtype=np.float32)
+    for start in range(0, len(table), USERS_PER_BLOCK):
+        block = slice(start, start + USERS_PER_BLOCK)
+        own = world.scorer.user_vectors[block]
+        above = (away[table[block]] @ own[:, :, None])[:, :, 0]
+        variance = np.einsum("ud,ud->u", own @ covariance, own)
+        spread = np.sqrt(np.maximum(variance, np.finfo(np.float32).tiny))
+        score[block] = above / spread[:, None]
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.maximum(length, np.finfo(np.float32).tiny)
+    cosines = _core.history_dots(unit, *world.histories, table)
     return {
-        "model_score": score,
-        "model_rank": world.sourced.model_rank.astype(np.float64),
-        "model_mean_cosine": mean,
-        "model_max_cosine": largest,
+        "model_score": score[exists],
+        "model_rank": world.sourced.model_rank.astype(np.float32),
+        "model_mean_cosine": cosines[exists, 0],
+        "model_max_cosine": cosines[exists, 1],
     }
 
 
 def graph_features(world: World) -> Columns:
-    """Co-occurrence with the history: mean, relative to the user's best; place; how many items have any."""
-    users, items = world.sourced.candidates.pairs()
-    score, neighbours = np.empty(len(users)), np.empty(len(users))
-    linked = world.graph.similarity.copy()
-    linked.data = np.ones_like(linked.data)
-    for batch, rows in _user_batches(world.train.n_users, users):
-        at = users[rows] - batch[0], items[rows]
-        score[rows] = world.graph.score(batch)[at]
-        neighbours[rows] = (world.graph.histories[batch] @ linked).toarray()[at]
-    best = np.zeros(world.train.n_users)
-    np.maximum.at(best, users, score)
-    history = np.maximum(world.train.user_counts[users], 1)
+    """Similarity to the history: mean, relative to the user's best, largest; place; share that has any."""
+    exists = world.table >= 0
+    found = _core.history_links(links(world.graph), *world.histories, world.table)
+    total, count, largest = (found[..., at] for at in range(3))
+    best = np.maximum(total.max(axis=1, initial=0, keepdims=True), np.finfo(np.float32).tiny)
+    history = np.maximum(world.train.user_counts, 1).astype(np.float32)[:, None]
     return {
-        "graph_mean": score / history,
-        "graph_relative": score / np.where(best > 0, best, 1)[users],
-        "graph_rank": world.sourced.graph_rank.astype(np.float64),
-        "graph_neighbours": neighbours,
+        "graph_mean": (total / history)[exists],
+        "graph_relative": (total / best)[exists],
+        "graph_largest": largest[exists],
+        "graph_rank": world.sourced.graph_rank.astype(np.float32),
+        "graph_neighbours": (count / history)[exists],
     }
 
 
@@ -117,82 +152,43 @@ def tree_features(world: World) -> Columns:
     """How far the candidate's code reaches into the history, for each view.
 
     The deepest prefix, the same relative to the depth of the candidate's code, its surprise in bits
-    (`judges.prefix`), how many items of the history share that prefix, and log2 of the items in the leaf.
+    (`judges.prefix`), the share of the history that has that prefix, and log2 of the items in the leaf.
     """
-    train, candidates = world.train, world.sourced.candidates
-    users, items = candidates.pairs()
-    surprise = PrefixJudge().score(JudgeRequest(train, world.codes, candidates))
-    exists = candidates.items >= 0
-    everyone, padded = np.arange(train.n_users), np.where(exists, candidates.items, 0)
+    exists = world.table >= 0
+    users, items = world.sourced.candidates.pairs()
+    history = np.maximum(world.train.user_counts, 1)[users]
     columns: Columns = {}
-    for at, (view, codes) in enumerate(world.codes.items()):
-        depth = deepest_prefix(codes, train, everyone, padded)[exists].astype(np.int64)
+    for view, codes in world.codes.items():
+        found = _core.prefix_sharing(
+            codes.packed, codes.depth, codes.branching, *world.histories, world.table
+        )[exists]
+        depth, sharing = found[:, 0], found[:, 1]
+        bits = -np.log2(history_coverage(codes, world.train))
         columns |= {
-            f"{view}_prefix": depth.astype(np.float64),
-            f"{view}_relative_prefix": depth / np.maximum(codes.depth[items], 1),
-            f"{view}_surprise": surprise[:, at],
-            f"{view}_sharing": _sharing(codes, train, users, items, depth),
+            f"{view}_prefix": depth,
+            f"{view}_relative_prefix": depth / np.maximum(codes.depth, 1)[items],
+            f"{view}_surprise": bits[users, depth.astype(np.int64)],
+            f"{view}_sharing": sharing / history,
             f"{view}_log2_leaf": np.log2(_leaf_sizes(codes))[items],
         }
     return columns
 
 
-def _user_batches(n_users: int, users: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], slice]]:
-    """Yield users, int64 [B], and where their pairs are; `users` increases."""
-    for start in range(0, n_users, USERS_PER_BATCH):
-        stop = min(start + USERS_PER_BATCH, n_users)
-        begin, end = np.searchsorted(users, [start, stop])
-        yield np.arange(start, stop, dtype=np.int64), slice(int(begin), int(end))
-
-
-def _cosines(
-    world: World, users: NDArray[np.int64], items: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each pair's mean and largest cosine to the items of the history; zero where there are none."""
-    vectors = world.scorer.item_vectors
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    train = world.train
-    history = train.user_counts[users]
-    ends = np.cumsum(history)
-    mean, largest = np.zeros(len(users)), np.zeros(len(users))
-    start = 0
-    while start < len(users):
-        before = ends[start] - history[start]
-        stop = max(int(np.searchsorted(ends, before + ROWS_PER_CHUNK, side="right")), start + 1)
-        count = history[start:stop]
-        first = ends[start:stop] - count - before  # where each pair's rows begin
-        pair = np.repeat(np.arange(stop - start), count)
-        offset = np.arange(len(pair)) - first[pair]
-        seen = train.indices[train.indptr[users[start:stop]][pair] + offset]
-        cosine = np.einsum("nd,nd->n", unit[items[start:stop]][pair], unit[seen])
-        any_ = count > 0
-        if any_.any():
-            mean[start:stop][any_] = np.add.reduceat(cosine, first[any_]) / count[any_]
-            largest[start:stop][any_] = np.maximum.reduceat(cosine, first[any_])
-        start = stop
-    return mean, largest
-
-
-def _sharing(
-    codes: PathCodes,
-    train: TrainView,
-    users: NDArray[np.int64],
-    items: NDArray[np.int64],
-    depth: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """Count the items of each history that share the candidate's first `depth` levels; all, at depth 0."""
-    shared = train.user_counts[users].astype(np.float64)
-    for t in range(1, codes.max_depth + 1):
-        rows = np.flatnonzero(depth == t)
-        if not rows.size:
-            continue
-        _, node = np.unique(codes.packed >> np.uint64(64 - t * codes.bits), return_inverse=True)
-        deep = codes.depth[train.indices] >= t
-        span = int(node.max()) + 1
-        keys = train.user_of_interaction[deep].astype(np.int64) * span + node[train.indices[deep]]
-        known, count = np.unique(keys, return_counts=True)
-        shared[rows] = count[np.searchsorted(known, users[rows] * span + node[items[rows]])]
-    return shared
+def judge_features(world: World) -> Columns:
+    """The log-odds of the judge's chance; NaN where the judge was not asked."""
+    if world.judged is None:
+        raise InputError("the features of a judge need its chances", hint="leave out the group judge")
+    users, items = world.sourced.candidates.pairs()
+    asked = world.judged.users * world.train.n_items + world.judged.items
+    order = np.argsort(asked)
+    wanted = users * world.train.n_items + items
+    logit = np.full(len(wanted), np.nan, dtype=np.float32)
+    if len(asked):
+        place = order[np.minimum(np.searchsorted(asked, wanted, sorter=order), len(asked) - 1)]
+        known = asked[place] == wanted
+        chance = np.clip(world.judged.chance[place[known]].astype(np.float64), LEAST, 1 - LEAST)
+        logit[known] = np.log(chance / (1 - chance))
+    return {"judge_logit": logit}
 
 
 def _leaf_sizes(codes: PathCodes) -> NDArray[np.int64]:
@@ -207,4 +203,5 @@ _MAKERS: dict[Group, Callable[[World], Columns]] = {
     "model": model_features,
     "graph": graph_features,
     "trees": tree_features,
+    "judge": judge_features,
 }

@@ -6,17 +6,22 @@ best unobserved items, and a user's candidates are the items of either list.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dtlns import _core
 from dtlns.candidates import Candidates, make_candidates
 from dtlns.data.views import TrainView
 from dtlns.models.base import Scorer
 from dtlns.models.itemknn import ItemKNN
 
 PER_SOURCE = 30
+USERS_PER_BLOCK = 4096
+
+Links = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,24 +61,52 @@ def find_candidates(
         [[3, 1], [3, -1]]
     """
     per_source = min(per_source, train.n_items)
-    lists = [make_candidates(source, train, per_source) for source in (scorer, graph)]
-    lists[1].items[lists[1].scores <= 0] = -1
-    users = np.concatenate([found.pairs()[0] for found in lists])
-    items = np.concatenate([found.pairs()[1] for found in lists])
-    places = np.concatenate([found.ranks() for found in lists])
-    from_graph = np.arange(len(users)) >= np.count_nonzero(lists[0].items >= 0)
+    by_model = make_candidates(scorer, train, per_source).items
+    by_graph, _ = _core.best_linked(links(graph), train.indptr, train.indices, train.n_items, per_source)
+    blocks = [
+        _join([by_model[start : start + USERS_PER_BLOCK], by_graph[start : start + USERS_PER_BLOCK]])
+        for start in range(0, train.n_users, USERS_PER_BLOCK)
+    ]
+    items, scores = (np.concatenate([block[at] for block in blocks]) for at in (0, 1))
+    ranks = np.concatenate([block[2] for block in blocks], axis=1)
+    return Sourced(Candidates(items, scores), ranks[0], ranks[1])
 
-    keys, pair = np.unique(users * train.n_items + items, return_inverse=True)
-    ranks = np.full((2, len(keys)), per_source, dtype=np.int64)
-    ranks[from_graph.astype(np.int64), pair] = places
-    users, items = np.divmod(keys, train.n_items)
+
+def links(graph: ItemKNN) -> Links:
+    """Return the similarities as the core takes them: offsets, neighbours, weights."""
+    matrix = graph.similarity
+    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.uint32), matrix.data
+
+
+def _join(
+    lists: Sequence[NDArray[np.int64]],
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Join S lists [B, M] of the same users into one without repetitions, by best place.
+
+    Returns:
+        Items int64 [B, S M], -1 at the end; minus their best places, float32; and their places in each list,
+        int64 [S, N], M where they are not in it.
+    """
+    n_lists, (n_users, length) = len(lists), lists[0].shape
+    # One of each list in turn; an item belongs where it is first, at its home.
+    turns = np.stack(lists, axis=2).reshape(n_users, n_lists * length)
+    order = np.argsort(turns, axis=1, kind="stable")
+    ordered = np.take_along_axis(turns, order, axis=1)
+    new = np.ones_like(ordered, dtype=np.bool_)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    begin = np.maximum.accumulate(np.where(new, np.arange(turns.shape[1]), 0), axis=1)
+    home = np.take_along_axis(order, begin, axis=1)
+    row, at = np.nonzero(ordered >= 0)
+    place, source = np.divmod(order[row, at], n_lists)
+    ranks = np.full((n_lists, *turns.shape), length, dtype=np.int64)
+    ranks[source, row, home[row, at]] = place
+
     best = ranks.min(axis=0)
-    order = np.lexsort((ranks[0], best, users))
-    users, items, best = users[order], items[order], best[order]
-    place = np.arange(len(users)) - np.searchsorted(users, users)
-    shape = (train.n_users, 2 * per_source)
-    table = np.full(shape, -1, dtype=np.int64)
-    table[users, place] = items
-    scores = np.full(shape, -np.inf, dtype=np.float32)
-    scores[users, place] = -best
-    return Sourced(Candidates(table, scores), ranks[0, order], ranks[1, order])
+    kept = best < length
+    row, column = np.nonzero(kept)
+    column = (np.cumsum(kept, axis=1) - 1)[kept]
+    items = np.full_like(turns, -1)
+    items[row, column] = turns[kept]
+    scores = np.full(turns.shape, -np.inf, dtype=np.float32)
+    scores[row, column] = -best[kept]
+    return items, scores, ranks[:, kept]

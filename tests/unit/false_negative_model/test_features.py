@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from dtlns import PathCodes
 from dtlns.data.views import TrainView
+from dtlns.errors import InputError
 from dtlns.false_negative_model import features as module
-from dtlns.false_negative_model.features import GROUPS, World, make_features
+from dtlns.false_negative_model.features import GROUPS, Judged, World, make_features
 from dtlns.false_negative_model.sources import find_candidates
+from dtlns.judges.base import JudgeRequest
+from dtlns.judges.prefix import PrefixJudge
 from dtlns.models.embedding import EmbeddingScorer
 from dtlns.models.itemknn import ItemKNN
 
 USERS, ITEMS, M = 12, 20, 4
+WITHOUT_JUDGE = [name for name in GROUPS if name != "judge"]
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +79,8 @@ def test_candidates_are_the_union_of_two_lists_in_order_of_their_best_place(worl
 
 
 def test_features_are_those_of_naive_loops(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "USERS_PER_BATCH", 5)
-    monkeypatch.setattr(module, "ROWS_PER_CHUNK", 7)
-    names, table = make_features(world, GROUPS)
+    monkeypatch.setattr(module, "USERS_PER_BLOCK", 5)
+    names, table = make_features(world, WITHOUT_JUDGE)
     got = dict(zip(names, table.T, strict=True))
     assert table.dtype == np.float32
     similarity, past = co_occurrence(world), histories(world)
@@ -106,10 +111,11 @@ def test_features_are_those_of_naive_loops(world: World, monkeypatch: pytest.Mon
             "model_max_cosine": max(cosines),
             "graph_mean": total / max(len(own), 1),
             "graph_relative": total / best[user] if best[user] else 0.0,
-            "graph_neighbours": np.count_nonzero(similarity[own, item]),
+            "graph_largest": max(similarity[own, item], default=0.0),
+            "graph_neighbours": np.count_nonzero(similarity[own, item]) / max(len(own), 1),
             "view_prefix": deepest,
             "view_relative_prefix": deepest / len(paths[item]),
-            "view_sharing": sum(depth >= deepest for depth in depths),
+            "view_sharing": sum(depth >= deepest for depth in depths) / max(len(own), 1),
             "view_log2_leaf": np.log2(sum(path == paths[item] for path in paths)),
         }
         for name, value in expected.items():
@@ -117,8 +123,31 @@ def test_features_are_those_of_naive_loops(world: World, monkeypatch: pytest.Mon
     assert set(got) - set(expected) == {"model_rank", "graph_rank", "view_surprise"}
 
 
+def test_surprise_is_that_of_the_prefix_judge(world: World) -> None:
+    names, table = make_features(world, ["trees"])
+    request = JudgeRequest(world.train, world.codes, world.sourced.candidates)
+    np.testing.assert_allclose(
+        table[:, names.index("view_surprise")], PrefixJudge().score(request)[:, 0], rtol=1e-6
+    )
+
+
+def test_a_judge_s_chances_stand_at_the_pairs_that_it_judged(world: World) -> None:
+    users, items = world.sourced.candidates.pairs()
+    rows = np.random.default_rng(0).permutation(len(users))[:20]
+    chance = np.linspace(0, 1, 20, dtype=np.float32)
+    judged = Judged(users[rows], items[rows], chance)
+    names, table = make_features(replace(world, judged=judged), ["judge"])
+    assert names == ["judge_logit"]
+    expected = np.full(len(users), np.nan)
+    bounded = np.clip(chance.astype(np.float64), 1e-6, 1 - 1e-6)
+    expected[rows] = np.log(bounded / (1 - bounded))
+    np.testing.assert_allclose(table[:, 0], expected, rtol=1e-6)
+    with pytest.raises(InputError, match="need its chances"):
+        make_features(world, ["judge"])
+
+
 def test_groups_are_switched_and_keep_their_order(world: World) -> None:
     names, table = make_features(world, ["graph", "user-item"])
-    assert [name.split("_")[0] for name in names] == ["log2"] * 2 + ["graph"] * 4
-    everything, whole = make_features(world, GROUPS)
+    assert [name.split("_")[0] for name in names] == ["log2"] * 2 + ["graph"] * 5
+    everything, whole = make_features(world, WITHOUT_JUDGE)
     np.testing.assert_array_equal(table, whole[:, [everything.index(name) for name in names]])

@@ -15,7 +15,8 @@ from dtlns.config import CalibrationConfig, SelectionConfig, TreesConfig
 from dtlns.data.dataset import Dataset
 from dtlns.data.planted import plant
 from dtlns.errors import ConfigError, LeakageError
-from dtlns.false_negative_model.classifier import fit_classifier, folds_of_users
+from dtlns.false_negative_model.classifier import fit_classifier
+from dtlns.false_negative_model.features import GROUPS
 from dtlns.false_negative_model.sources import find_candidates
 from dtlns.judges.base import JudgeRequest, score_table
 from dtlns.judges.calibration import fit_calibration
@@ -23,11 +24,11 @@ from dtlns.judges.hiding import is_member
 from dtlns.judges.prefix import PrefixJudge
 from dtlns.judges.quality import measure
 from dtlns.models.itemknn import ItemKNN
-from dtlns.stages.calibration import rebuild_codes
+from dtlns.stages.calibration import rebuild_codes, write_calibration
 from dtlns.stages.candidates import load_candidates, write_candidates
 from dtlns.stages.false_negative_model import write_found
 from dtlns.stages.hidden import load_hidden, write_hidden
-from dtlns.stages.judging import KIND, select_false_negatives
+from dtlns.stages.judging import KIND, select_false_negatives, write_judged
 from dtlns.stages.pretrain import write_pretrained
 from dtlns.stages.trees import write_trees
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
@@ -89,9 +90,8 @@ def test_hidden_positives_are_found_at_least_as_well_as_by_prefixes(made: Made, 
     columns, scores = score_table(PrefixJudge(), JudgeRequest(visible, codes, found))
     users, items = found.pairs()
     labels = is_member(held.indptr, held.indices, users, items)
-    prefix = measure(
-        fit_calibration(columns, scores, labels, users, train.n_users).out_of_fold, labels, users
-    )
+    judge = fit_calibration(columns, scores, labels, users, train.n_users)
+    prefix = measure(judge.out_of_fold, labels, users)
     # the same pairs and labels: what the rules here say is hidden is what the stage was fitted to
     assert (prefix["pairs"], prefix["positives"]) == (
         quality(boosted)["pairs"],
@@ -100,12 +100,16 @@ def test_hidden_positives_are_found_at_least_as_well_as_by_prefixes(made: Made, 
     assert quality(boosted)["auc"] > 0.7
     assert quality(boosted)["auc"] >= prefix["auc"]
     assert quality(made.found("logistic", classifier="logistic"))["auc"] > 0.7
+    # The judge is the model's smallest case: trees alone, weighed linearly.
+    trees_alone = quality(made.found("trees-alone", classifier="logistic", groups=["trees"]))
+    assert prefix["auc"] > 0.6
+    assert trees_alone["auc"] >= prefix["auc"] - 0.02
 
 
 def test_artefact_is_one_that_training_uses(made: Made, boosted: Artifact) -> None:
     assert boosted.kind == KIND
     frame, train = judged(boosted), made.data.train
-    assert frame.columns == ["user", "item", "rank", "p_hidden", "p_unseen"]
+    assert frame.columns == ["user", "item", "rank", "p_hidden"]
     users, items = (frame[name].to_numpy().astype(np.int64) for name in ("user", "item"))
     assert not is_member(train.indptr, train.indices, users, items).any()
     assert frame["p_hidden"].is_between(0, 1).all()
@@ -130,6 +134,34 @@ def test_labels_are_the_hidden_positives_among_the_candidates(made: Made, booste
     # with 60 of 81 items as candidates nearly all that is hidden must be among them
     assert 0.6 * measured["hidden_interactions"] < measured["positives"] <= measured["hidden_interactions"]
     assert measured["mean_chance"] == pytest.approx(measured["base_rate"], rel=0.1)
+
+
+def test_a_judge_adds_what_it_knows(made: Made, boosted: Artifact) -> None:
+    calibration = write_calibration(
+        made.at / "calibration", made.candidates, made.trees, made.hidden, PrefixJudge()
+    )
+    by_judge = write_judged(made.at / "judged", made.candidates, made.trees, calibration)
+    pair = (by_judge, calibration)
+    alone = made.found("judge-alone", trees=None, judge=pair, groups=["judge"], classifier="logistic")
+    assert quality(alone)["pairs"] == quality(boosted)["pairs"]
+    # The judge saw 20 of up to 60 candidates, and knows nothing of the others.
+    assert quality(alone)["auc"] > 0.55
+    summary = json.loads((alone.path / "summary.json").read_bytes())
+    for means in (summary["feature_means"], summary["feature_means_when_fitted"]):
+        assert means.keys() == {"judge_logit"}
+        assert (
+            -7 < means["judge_logit"] < 0
+        )  # chances of some per cent; where there is none, it counts for none
+    everything = made.found("everything", judge=pair)
+    assert everything.config["groups"] == list(GROUPS)
+    assert quality(everything)["auc"] > 0.7
+    with pytest.raises(ConfigError, match="need a judge's chances"):
+        made.found("x", groups=["trees", "judge"])
+    with pytest.raises(ConfigError, match="was not judged with"):
+        made.found("x", judge=(boosted, calibration))
+    other = write_hidden(made.at / "other-hidden", made.candidates, CalibrationConfig(share=0.3, seed=1))
+    with pytest.raises(ConfigError, match="other hidden positives"):
+        write_found(made.at / "x", made.candidates, made.pretrained, other, judge=pair)
 
 
 def test_what_does_not_belong_together_is_refused(made: Made) -> None:
@@ -163,12 +195,4 @@ def test_no_chance_comes_from_a_fit_that_has_seen_the_user() -> None:
     assert not np.allclose(
         fitted.parts[1].decision_function(features), turned.parts[1].decision_function(features)
     )
-    np.testing.assert_allclose(fitted.chances(features, users)[1], fitted.calibration.out_of_fold, rtol=1e-6)
-
-
-def test_folds_are_those_of_the_calibration() -> None:
-    users = np.repeat(np.arange(100), 4)
-    hidden = np.arange(400) % 4 == 0
-    scores = np.arange(400, dtype=np.float32)[:, None]
-    fit = fit_calibration(["score"], scores, hidden, users, 100, seed=7)
-    np.testing.assert_array_equal(folds_of_users(100, 7), fit.fold_of_user)
+    np.testing.assert_allclose(fitted.chances(features, users), fitted.calibration.out_of_fold, rtol=1e-6)
