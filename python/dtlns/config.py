@@ -137,11 +137,13 @@ class SelectionConfig(Settings):
 
     Attributes:
         top: The best candidates of each user, by `p_hidden`.
-        scale: With the use `weighted`, a pair's weight is min(1, scale · p_hidden).
+        scale: With the uses `weighted` and `sampled`, a pair's weight is min(1, scale · p_hidden).
+        weight: With these uses, the same weight for each of them in place of that, or None.
     """
 
     top: int = Field(20, ge=1)
     scale: float = Field(8.0, gt=0.0, allow_inf_nan=False)
+    weight: float | None = Field(None, gt=0.0, le=1.0)
 
 
 DEFAULT_PRETRAIN = TrainConfig(

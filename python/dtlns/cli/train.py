@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import click
 from click.core import ParameterSource
@@ -21,12 +21,13 @@ from dtlns.plugins import load_plugin
 from dtlns.recipe import Recipe, read_recipe
 from dtlns.stages.calibration import KIND as CALIBRATION
 from dtlns.stages.judging import KIND as JUDGED
+from dtlns.stages.training import KIND as MODEL
 from dtlns.stages.training import write_model
 from dtlns.stages.trees import KIND as TREES
 from dtlns.training.parallel import is_first
 from dtlns.training.progress import stderr_progress
 from dtlns.training.result import TrainedModel
-from dtlns.training.settings import SamplerConfig, TrainConfig
+from dtlns.training.settings import SamplerConfig, TrainConfig, Use
 from dtlns.training.tensorboard import both, tensorboard_progress
 
 DEFAULTS = TrainConfig(sampler=SamplerConfig(name="mixgcf"))
@@ -79,12 +80,18 @@ _FITTED = {
 @click.option("--false-negatives", "judged", type=options.FOLDER, help="From `dtlns judge`.")
 @click.option(
     "--use",
-    type=click.Choice(["ignore", "exclude", "positive", "weighted"]),
+    type=click.Choice(get_args(Use)),
     help="What false negatives do: leave the negatives, or become positives.  [default: weighted if given]",
 )
 @click.option("--top", type=int, default=20, show_default=True, help="Judged pairs of each user to use.")
 @click.option(
     "--scale", type=float, default=8.0, show_default=True, help="Weight = min(1, scale · p_hidden)."
+)
+@click.option("--weight", type=float, help="The same weight for all of them, in place of --scale.")
+@click.option(
+    "--start-from",
+    type=options.FOLDER,
+    help="A model of the same shape that training goes on from, with a fresh optimiser.",
 )
 @click.option("--calibration", type=options.FOLDER, help="From `dtlns calibrate`; for --refresh-every.")
 @click.option(
@@ -134,6 +141,8 @@ def command(
     use: str | None,
     top: int,
     scale: float,
+    weight: float | None,
+    start_from: Path | None,
     resume: bool,
     device: str,
     force: bool,
@@ -167,7 +176,9 @@ def command(
             f"{config}: train.false_negatives = 'ignore', so --false-negatives would change nothing",
             hint="say what they do with --use",
         )
-    which = {name: value for name, value in (("top", top), ("scale", scale)) if _given(name)}
+    which = {
+        name: value for name, value in (("top", top), ("scale", scale), ("weight", weight)) if _given(name)
+    }
     listeners = [stderr_progress()]
     if tensorboard is not None and is_first():
         listeners.append(tensorboard_progress(tensorboard))
@@ -182,6 +193,7 @@ def command(
             judged=None if judged is None else open_artifact(judged, JUDGED),
             calibration=None if calibration is None else open_artifact(calibration, CALIBRATION),
             selection=checked(SelectionConfig, recipe.selection.model_dump() | which, "command line"),
+            start=None if start_from is None else open_artifact(start_from, MODEL),
             metric=recipe.metric,
             facts=options.where(dataset, place),
             device=device,
@@ -207,6 +219,7 @@ def _refuse_unused(settings: TrainConfig) -> None:
             ("--view-weight", "view_weights", settings.sampler.multi_view, "--multi-view"),
             ("--top", "top", settings.false_negatives != "ignore", "--false-negatives"),
             ("--scale", "scale", settings.false_negatives != "ignore", "--false-negatives"),
+            ("--weight", "weight", settings.false_negatives != "ignore", "--false-negatives"),
         ):
             if _given(name) and not used:
                 raise click.UsageError(f"{flag} changes nothing without {by}")

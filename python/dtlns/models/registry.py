@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from dtlns.data.views import TrainView
 from dtlns.errors import ArtifactError, ConfigError, DtlnsError
 from dtlns.models.base import EmbeddingModel, Scorer
 from dtlns.models.embedding import EmbeddingScorer
+from dtlns.models.prior import KIND, WithPrior
 from dtlns.models.storage import read_header
 from dtlns.plugins import check_options, load_plugin
 from dtlns.training.settings import ModelConfig
@@ -50,8 +51,9 @@ def load_scorer(folder: Path) -> Scorer:
         ConfigError: The scorer's plug-in is not installed.
     """
     name = str(read_header(folder)["scorer"])
-    # "embedding" is what every embedding model ends in; nothing that one could ask for by name
-    kind = EmbeddingScorer if name == "embedding" else load_plugin("dtlns.models", name)
+    # what embedding models end in; nothing that one could ask for by name
+    ends: dict[str, Any] = {"embedding": EmbeddingScorer, KIND: WithPrior}
+    kind = ends[name] if name in ends else load_plugin("dtlns.models", name)
     try:
         return cast("Scorer", kind.load(Path(folder)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:

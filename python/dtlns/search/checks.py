@@ -14,7 +14,7 @@ from dtlns.recipe import Recipe
 from dtlns.rehearsal import rehearse_training
 from dtlns.samplers.registry import needs_codes
 from dtlns.search.space import Space, at_point, corners
-from dtlns.training.settings import Use
+from dtlns.training.settings import WEIGHED, Use
 from dtlns.trees import PathCodes
 
 if TYPE_CHECKING:
@@ -80,12 +80,14 @@ def check_search(
     idle = {
         "train.sampler.view_weights.": not any(recipe.train.sampler.multi_view for recipe in recipes),
         "selection.": uses == {"ignore"},
-        "selection.scale": "weighted" not in uses,
+        "selection.scale": not uses & set(WEIGHED),
+        "selection.weight": not uses & set(WEIGHED),
     }
     reason = {
         "train.sampler.view_weights.": "train.sampler.multi_view is false",
         "selection.": "train.false_negatives is 'ignore'",
-        "selection.scale": "train.false_negatives is not 'weighted'",
+        "selection.scale": "train.false_negatives is neither 'weighted' nor 'sampled'",
+        "selection.weight": "train.false_negatives is neither 'weighted' nor 'sampled'",
     }
     for place in space:
         for prefix, applies in idle.items():

@@ -29,7 +29,7 @@ from dtlns.stages.calibration import check_same_train, load_calibration, load_fo
 from dtlns.stages.candidates import load_candidates
 from dtlns.stages.hidden import search
 from dtlns.stages.trees import codes_read, load_codes
-from dtlns.training.settings import Use
+from dtlns.training.settings import WEIGHED, Use
 
 KIND = "judged"
 Control = Literal["no-judge", "oracle"]
@@ -231,7 +231,7 @@ def select_false_negatives(
         judged: A judged artefact.
         n_users: U.
         n_items: I.
-        use: With `weighted`, weights are min(1, scale · p_hidden); else they are one.
+        use: With `weighted` and `sampled`, weights are as the selection says; else they are one.
         selection: How many for each user, and the scale.
 
     Returns:
@@ -299,6 +299,8 @@ def _best(
     """Take each user's best pairs and weigh them."""
     kept = np.flatnonzero(best_of_each_user(users, p_hidden, ranks, selection.top))
     weights = np.ones(len(kept), dtype=np.float32)
-    if use == "weighted":
+    if use in WEIGHED and selection.weight is not None:
+        weights[:] = selection.weight
+    elif use in WEIGHED:
         weights = np.minimum(np.float32(selection.scale) * p_hidden[kept], np.float32(1))
     return FalseNegatives.from_pairs(users[kept], items[kept], weights, n_users=size[0], n_items=size[1])

@@ -18,6 +18,7 @@ from dtlns.stages.judging import refresher, select_false_negatives
 from dtlns.stages.trees import load_codes
 from dtlns.training.checkpoint import CHECKPOINT
 from dtlns.training.progress import Progress
+from dtlns.training.result import load_parameters
 from dtlns.training.settings import TrainConfig
 from dtlns.training.trainer import train as fit
 
@@ -33,6 +34,7 @@ def write_model(
     judged: Artifact | None = None,
     calibration: Artifact | None = None,
     selection: SelectionConfig | None = None,
+    start: Artifact | None = None,
     metric: str = "recall@20",
     facts: Mapping[str, Any] | None = None,
     device: str = "cpu",
@@ -50,6 +52,7 @@ def write_model(
         judged: Needed for every use of false negatives but `ignore`.
         calibration: Needed where false negatives are found anew, each `settings.refresh_every` epochs.
         selection: Which judged candidates count, and how much.
+        start: A model of the same shape and training split, whose parameters training starts from.
         metric: What validation measures to choose.
         facts: For `run.json`; where the judged candidates are is added.
         device: Where to train.
@@ -98,6 +101,9 @@ def write_model(
     if calibration is not None and refreshed:
         calibration.check_train(train.digest)
         inputs["calibration"] = calibration.digest
+    if start is not None:
+        start.check_train(train.digest)
+        inputs["start"] = start.digest
     selector = None if data.valid is None else Selector(train, data.valid, metric, device=device)
     if selector is not None:
         inputs["selector"] = selector.digest
@@ -124,6 +130,7 @@ def write_model(
             codes=load_codes(trees) if coded and trees is not None else None,
             false_negatives=false_negatives,
             refresh=refresh,
+            start=None if start is None else load_parameters(start.path),
             device=device,
             checkpoint_dir=checkpoint,
             resume=resume,

@@ -62,24 +62,21 @@ class Batches:
         self.items = torch.from_numpy(pairs.items).to(device)
         self.weights = None if pairs.weights is None else torch.from_numpy(pairs.weights).to(device)
 
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        return -(-len(self.pairs) // self.settings.batch_size)
-
     def epoch(self, epoch: int, sampler: Sampler) -> Iterator[Drawn]:
         """Return an epoch's batches, this process's share of each."""
         order = torch.from_numpy(self.pairs.order(self.settings.seed, epoch)).to(self.users.device)
+        batches = -(-len(order) // self.settings.batch_size)
 
         def prepare(number: int) -> Drawn:
             whole = order[number * self.settings.batch_size :][: self.settings.batch_size]
             return self._drawn(whole, epoch, number, sampler)
 
         if self.users.is_cuda:
-            yield from map(prepare, range(len(self)))
+            yield from map(prepare, range(batches))
             return
         with ThreadPoolExecutor(1, thread_name_prefix="dtlns-draws") as ahead:
             following = ahead.submit(prepare, 0)
-            for number in range(1, len(self)):
+            for number in range(1, batches):
                 ready = following.result()
                 following = ahead.submit(prepare, number)
                 yield ready

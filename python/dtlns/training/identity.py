@@ -25,6 +25,7 @@ def run_identity(
     false_negatives: FalseNegatives | None,
     device: torch.device,
     selector: SelectorLike | None,
+    start: Mapping[str, torch.Tensor] | None = None,
 ) -> dict[str, Any]:
     """Name everything that a run's result depends on, as JSON values.
 
@@ -38,6 +39,7 @@ def run_identity(
         false_negatives: Judged pairs, or None.
         device: Where it runs; the type counts, not the number.
         selector: The selector, or None.
+        start: The parameters that it starts from, or None.
     """
     return {
         "train_view": train.digest,
@@ -46,6 +48,7 @@ def run_identity(
         "false_negatives": None if false_negatives is None else false_negatives.digest,
         "device": device.type,
         "selector": None if selector is None else f"{selector.name} {selector.digest}",
+        "start": None if start is None else _tensors_digest(start),
     }
 
 
@@ -86,4 +89,12 @@ def _codes_digest(codes: PathCodes) -> str:
     sha = hashlib.sha256(f"branching {codes.branching}\0".encode())
     sha.update(np.ascontiguousarray(codes.packed).tobytes())
     sha.update(np.ascontiguousarray(codes.depth).tobytes())
+    return sha.hexdigest()
+
+
+def _tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    sha = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        sha.update(f"{name} {list(tensor.shape)}\0".encode())
+        sha.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
     return sha.hexdigest()

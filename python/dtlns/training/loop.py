@@ -184,6 +184,7 @@ class Loop:
             metric=None if self.selector is None else self.selector.name,
             best_value=state.best_value,
             history=state.history,
+            parameters={name: tensor.detach().cpu() for name, tensor in self.model.named_parameters()},
         )
 
     def _batches(self) -> Batches:

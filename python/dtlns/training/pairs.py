@@ -24,12 +24,14 @@ class Pairs:
         items: int64 [R].
         weights: float32 [R], or None for all ones.
         pool: What may be drawn as a negative.
+        chances: float32 [R], how likely a pair is in an epoch, or None where all always are.
     """
 
     users: NDArray[np.int64]
     items: NDArray[np.int64]
     weights: NDArray[np.float32] | None
     pool: NegativePool
+    chances: NDArray[np.float32] | None = None
 
     @classmethod
     def build(cls, train: TrainView, settings: TrainConfig, false_negatives: FalseNegatives | None) -> Self:
@@ -53,19 +55,27 @@ class Pairs:
         pool = NegativePool(train, exclude=judged)
         if use == "exclude":
             return cls(users, items, weights, pool)
-        extra = np.ones_like(false_negatives.weights) if use == "positive" else false_negatives.weights
+        ones = np.ones_like(false_negatives.weights)
+        extra = ones if use == "positive" else false_negatives.weights
         kept = extra > 0
-        own = np.ones(len(users), dtype=np.float32) if weights is None else weights
+        sure = np.ones(len(users), dtype=np.float32)
+        own = sure if weights is None else weights
+        added = ones if use == "sampled" else extra
         return cls(
             np.concatenate([users, false_negatives.users[kept].astype(np.int64)]),
             np.concatenate([items, false_negatives.indices[kept].astype(np.int64)]),
-            None if weights is None and use == "positive" else np.concatenate([own, extra[kept]]),
+            None if weights is None and use != "weighted" else np.concatenate([own, added[kept]]),
             pool,
+            np.concatenate([sure, extra[kept]]) if use == "sampled" else None,
         )
 
     def __len__(self) -> int:
         return len(self.users)
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
-        """Return the rows in an epoch's order, int64 [R], keyed by seed and epoch."""
-        return numpy_generator(seed, "order", epoch).permutation(len(self)).astype(np.int64)
+        """Return the rows of an epoch in its order, int64 [at most R], keyed by seed and epoch."""
+        order = numpy_generator(seed, "order", epoch).permutation(len(self)).astype(np.int64)
+        if self.chances is None:
+            return order
+        there = numpy_generator(seed, "there", epoch).random(len(self)) < self.chances
+        return order[there[order]]

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from dtlns.artifacts import write_json
+from dtlns.artifacts import load_arrays, save_arrays, write_json
 from dtlns.errors import ArtifactError, InputError
 from dtlns.models.base import Scorer
 from dtlns.models.embedding import EmbeddingScorer
@@ -18,6 +20,7 @@ from dtlns.models.registry import load_scorer
 from dtlns.training.checkpoint import METRICS, write_metrics
 
 SUMMARY = "training.json"
+PARAMETERS = "parameters.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,7 @@ class TrainedModel:
         history: One record per epoch: epoch, loss, and the selector's number where there is one. After
             tuning, one per trial: trial, options, and the selector's number.
         options: The options that tuning chose, or None.
+        parameters: The model's parameters at the best epoch, by name, to go on from; none without epochs.
     """
 
     scorer: Scorer
@@ -42,6 +46,7 @@ class TrainedModel:
     best_value: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     options: dict[str, Any] | None = None
+    parameters: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def user_vectors(self) -> NDArray[np.float32]:
@@ -62,7 +67,7 @@ class TrainedModel:
         return self.scorer
 
     def save(self, folder: Path) -> None:
-        """Write the scorer, `training.json` and `metrics.jsonl` into an existing folder."""
+        """Write the scorer, its parameters, `training.json` and `metrics.jsonl` into an existing folder."""
         folder = Path(folder)
         self.scorer.save(folder)
         write_json(
@@ -76,6 +81,8 @@ class TrainedModel:
             },
         )
         write_metrics(folder, self.history)
+        if self.parameters:
+            save_arrays(folder / PARAMETERS, {name: part.numpy() for name, part in self.parameters.items()})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -90,4 +97,11 @@ class TrainedModel:
             history = [json.loads(line) for line in (folder / METRICS).read_text("utf-8").splitlines()]
         except (OSError, ValueError) as error:
             raise ArtifactError(f"{folder} holds no trained model ({error})") from error
-        return cls(scorer=load_scorer(folder), history=history, **summary)
+        return cls(scorer=load_scorer(folder), history=history, parameters=load_parameters(folder), **summary)
+
+
+def load_parameters(folder: Path) -> dict[str, Tensor]:
+    """Read the parameters of a saved model, by name; none where it has none."""
+    file = Path(folder) / PARAMETERS
+    arrays = load_arrays(file) if file.exists() else {}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}

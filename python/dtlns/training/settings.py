@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dtlns.embeddings import Similarity
 
-Use = Literal["ignore", "exclude", "positive", "weighted"]
+Use = Literal["ignore", "exclude", "positive", "weighted", "sampled"]
+WEIGHED: tuple[Use, ...] = ("weighted", "sampled")  # a pair's weight matters to these
 Precision = Literal["float32", "bfloat16"]
 
 _Weight = Annotated[float, Field(allow_inf_nan=False)]
@@ -77,7 +78,9 @@ class TrainConfig(_Settings):
         sampler: The negative sampler.
         loss: The loss.
         false_negatives: What is done with judged false negatives: `ignore` them, `exclude` them from the
-            negatives, or besides add them as `positive` (weight 1) or `weighted` (their own weight) pairs.
+            negatives, or besides add them as `positive` (weight 1) or `weighted` (their own weight) pairs, or
+            as `sampled` ones: a pair is in an epoch with the chance of its weight, at most 1. In expectation
+            that is the loss of `weighted`, at the cost of the sum of the weights and not of their number.
         refresh_every: Epochs after which false negatives are found anew with the model as it is then; 0
             keeps those that were given.
         epochs: Upper bound with a selector, the exact number without one.

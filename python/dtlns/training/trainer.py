@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from dtlns.data.views import TrainView
 from dtlns.errors import ConfigError
@@ -35,6 +36,7 @@ def train(
     codes: Mapping[str, PathCodes] | None = None,
     false_negatives: FalseNegatives | None = None,
     refresh: Refresh | None = None,
+    start: Mapping[str, Tensor] | None = None,
     device: str | torch.device = "auto",
     checkpoint_dir: Path | None = None,
     resume: bool = False,
@@ -50,6 +52,8 @@ def train(
         codes: Path codes by view name, for the multi-view terms and for samplers that use them.
         false_negatives: Judged pairs, used as `settings.false_negatives` says.
         refresh: Finds false negatives anew with the model as it is, each `settings.refresh_every` epochs.
+        start: Parameters to start from, `TrainedModel.parameters` of a model of the same shape; None takes
+            the model's own initial ones.
         device: `auto`, `cpu`, `cuda` …; one process of `torchrun` takes the GPU of its own local rank.
         checkpoint_dir: Gets a checkpoint after each validation.
         resume: Go on from the checkpoint there, to the same bits on a CPU with the same number of threads;
@@ -96,6 +100,8 @@ def train(
             hint="give `refresh`, or set refresh_every = 0",
         )
     where = device if isinstance(device, torch.device) else resolve_device(device)
+    if start is not None:
+        _start_from(model, start)
     codes = dict(codes or {})
     loss = loss_for(model, settings)
     with processes(where) as group, memory_named(settings), memory_kept():
@@ -112,7 +118,7 @@ def train(
             processes=group,
         )
         if checkpoint_dir is not None:
-            identity = run_identity(train, settings, codes, false_negatives, where, selector)
+            identity = run_identity(train, settings, codes, false_negatives, where, selector, start)
             loop.keep_at(Path(checkpoint_dir), identity, resume=resume)
         return loop.run(progress)
 
@@ -142,6 +148,19 @@ def loss_for(model: EmbeddingModel, settings: TrainConfig) -> Loss | None:
             hint="its numbers are options of the model",
         )
     return None
+
+
+def _start_from(model: EmbeddingModel, start: Mapping[str, Tensor]) -> None:
+    """Put parameters into a model of the same shape."""
+    own = {name: list(tensor.shape) for name, tensor in model.named_parameters()}
+    given = {name: list(tensor.shape) for name, tensor in start.items()}
+    if own != given:
+        raise ConfigError(
+            f"the parameters to start from are {given}",
+            allowed=f"those of the model that is trained, {own}",
+            hint="start from a model of the same kind, size and training split",
+        )
+    model.load_state_dict(dict(start), strict=False)
 
 
 def _tuned(train: TrainView, settings: TrainConfig, selector: SelectorLike | None) -> TrainedModel:
