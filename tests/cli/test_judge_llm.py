@@ -112,7 +112,7 @@ def test_a_prompt_is_shown_and_the_cost_is_told_before_anything_is_asked(
     assert found["pairs"] == 100 * 20
     assert found["known"] == 0
     assert 0 < found["to_ask"] <= found["pairs"]
-    assert 0 < found["computed_tokens"] < found["prompt_tokens"]
+    assert found["computed_tokens"] == pytest.approx(found["prompt_tokens"], rel=0.1)  # it has no cache
     assert found["price"] == pytest.approx(2e-6 * found["prompt_tokens"], rel=1e-3)
     # what was asked for the time is kept, and no more than a twentieth, or one round
     assert 0 < found["asked_now"] <= max(16, found["to_ask"] // 20)

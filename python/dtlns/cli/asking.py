@@ -61,10 +61,9 @@ def _estimated(total: dict[str, Any]) -> str:
         f"{total['pairs']} of {total['candidates']} candidates; of their different prompts "
         f"{total['known']} were answered before, "
         f"{total['to_ask']} are to ask",
-        f"about {total['prompt_tokens']:,} prompt tokens, {total['computed_tokens']:,} new to a prefix "
-        f"cache (counted on {total['counted_prompts']} prompts)",
-        f"about {duration(total['seconds'])}, by the speed of {total['asked_now']} prompts asked now, whose "
-        "answers are kept",
+        f"about {total['prompt_tokens']:,} prompt tokens (counted on {total['counted_prompts']} prompts)",
+        f"about {total['computed_tokens']:,} of them computed, in {duration(total['seconds'])}, as with "
+        f"{total['asked_now']} prompts asked now, whose answers are kept",
     ]
     if total["price"] is not None:
         lines.append(f"price of the prompt tokens: {total['price']:.2f}")
@@ -74,6 +73,7 @@ def _estimated(total: dict[str, Any]) -> str:
 def _asked(cost: dict[str, Any]) -> str:
     rate = "" if cost["pairs_per_second"] is None else f", {cost['pairs_per_second']:.1f} pairs/s"
     return (
-        f"{cost['pairs']} pairs: {cost['asked']} prompts asked{rate}, the others known or the same; "
+        f"{cost['pairs']} pairs: {cost['asked']} prompts asked in {duration(cost['seconds'])}{rate}, "
+        "the others known or the same; "
         f"{cost['prompt_tokens']:,} prompt tokens, {cost['computed_tokens']:,} computed"
     )

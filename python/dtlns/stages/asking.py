@@ -26,8 +26,7 @@ from dtlns.stages.hidden import search
 from dtlns.stages.trees import load_codes
 
 SAMPLE = 2000  # prompts whose tokens are counted for an estimate
-FIRST, MORE, LONG, PART = 16, 4, 5.0, 20  # see `_seconds`
-BLOCK = 16  # tokens; what engines keep of a prefix are whole blocks
+FIRST, MORE, LONG, PART = 16, 4, 5.0, 20  # see `_probe`
 
 
 @dataclass(frozen=True)
@@ -117,9 +116,9 @@ def estimate(
     Returns:
         JSON values: `candidates`; `pairs`, those of them that the model is asked about; `known` and `to_ask`,
         different prompts that were answered before and that were not (items of the same codes make one);
-        `prompt_tokens` and `computed_tokens` (not taken from a prefix cache of whole blocks of 16 tokens) of
-        those to ask, scaled from `counted_prompts` of them; `price` of all prompt tokens; `seconds` for those
-        to ask, at the speed of some that were asked now, `asked_now` in all.
+        `prompt_tokens` of those to ask, scaled from `counted_prompts` of them; `price` of these tokens;
+        `computed_tokens`, not taken from the engine's prefix cache (all, where it does not say), and
+        `seconds` for those to ask, as `asked_now` of them took.
 
     Raises:
         ConfigError: A price is negative.
@@ -132,60 +131,38 @@ def estimate(
     keys = [prompt_key(prompt) for prompt in prompts]
     places = missing(keys, judge.store().load())
     new = Chosen(prompts, places)
-    total, computed, counted = _tokens(judge, new[:SAMPLE])
-    scale = len(places) / counted if counted else 0.0
-    seconds, asked = _seconds(judge, new)
+    sample = judge.engine.count_tokens(new[:SAMPLE])
+    tokens = sum(sample) / max(len(sample), 1) * len(new)
+    asked, computed, seconds = _probe(judge, new)
     return {
         "candidates": int(shard.rows(users).sum()),
         "pairs": len(prompts),
         "known": len(set(keys)) - len(places),
         "to_ask": len(places),
-        "prompt_tokens": round(total * scale),
-        "computed_tokens": round(computed * scale),
-        "counted_prompts": counted,
-        "price": None if price_per_million is None else total * scale * price_per_million / 1e6,
-        "seconds": seconds * len(places),
+        "prompt_tokens": round(tokens),
+        "computed_tokens": round(computed * len(new)),
+        "counted_prompts": len(sample),
+        "price": None if price_per_million is None else tokens * price_per_million / 1e6,
+        "seconds": seconds * len(new),
         "asked_now": asked,
     }
 
 
-def _seconds(judge: LLMJudge, prompts: Sequence[Prompt]) -> tuple[float, int]:
-    """Return the seconds that a prompt takes, and how many were asked to find out.
+def _probe(judge: LLMJudge, prompts: Sequence[Prompt]) -> tuple[int, float, float]:
+    """Ask some prompts; return how many, and the tokens computed and the seconds for one.
 
     Engines warm up and are fast with many prompts at once only. So each round asks several times as many as
-    the one before, until one takes some seconds, and this one counts. All rounds together ask a twentieth of
-    the prompts, or one round.
+    the one before, until one takes some seconds, and the speed of this one counts. All rounds together ask a
+    twentieth of the prompts, or one round.
     """
-    seconds, asked, size = 0.0, 0, FIRST
+    asked, computed, seconds, size = 0, 0, 0.0, FIRST
     while prompts and (not asked or asked + size <= len(prompts) // PART):
         _, cost = ask_all(judge.engine, judge.store(), prompts[asked : asked + size])
         if not cost.asked:  # another job was faster
             break
         seconds = cost.seconds / cost.asked
+        computed += cost.computed_tokens
         asked, size = asked + cost.asked, size * MORE
         if cost.seconds >= LONG:
             break
-    return seconds, asked
-
-
-def _tokens(judge: LLMJudge, prompts: list[Prompt]) -> tuple[int, int, int]:
-    """Return all tokens, those that no cache has, and the number of prompts.
-
-    What a prompt shares with the one before is counted by characters, in proportion to its tokens.
-    """
-    counts = judge.engine.count_tokens(prompts)
-    computed, before = 0, ""
-    for prompt, count in zip(prompts, counts, strict=True):
-        text = prompt.system + prompt.user
-        at = _common(before, text)
-        computed += count - int(count * at / max(len(text), 1)) // BLOCK * BLOCK
-        before = text
-    return sum(counts), computed, len(prompts)
-
-
-def _common(one: str, other: str) -> int:
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
-    return low
+    return asked, computed / max(asked, 1), seconds
