@@ -11,6 +11,7 @@ from dtlns.config import (
     DEFAULT_PRETRAIN,
     DEFAULT_TRAIN,
     CalibrationConfig,
+    JudgeConfig,
     SelectionConfig,
     Settings,
     SplitConfig,
@@ -100,6 +101,7 @@ class CompareConfig(Settings):
         trees: The index trees; their seed is replaced.
         candidates: Judged items per user, M.
         calibration: How judge scores become chances; its seed is replaced.
+        judges: Options of judges, by the name that rows give.
         train: What all trained rows share; the rows say the rest.
         rows: The table.
     """
@@ -115,6 +117,7 @@ class CompareConfig(Settings):
     trees: TreesConfig = TreesConfig()
     candidates: int = Field(20, ge=1)
     calibration: CalibrationConfig = CalibrationConfig()
+    judges: dict[str, dict[str, Any]] = Field(default_factory=dict)
     train: TrainConfig = DEFAULT_TRAIN
     rows: tuple[RowsConfig, ...] = Field(min_length=1)
 
@@ -126,7 +129,17 @@ class CompareConfig(Settings):
                 raise ValueError(f"{name} without repetitions, not {list(values)}")
         for metric in self.metrics:
             Selector.parse(metric)
+        named = {name for rows in self.rows for name in rows.judge}
+        for name in self.judges:
+            if name not in named:
+                raise ValueError(
+                    f"options of judges that a row names, which are {sorted(named)}, not {name!r}"
+                )
         return self
+
+    def judge(self, name: str) -> JudgeConfig:
+        """Return the judge of a name, with its options."""
+        return JudgeConfig(name=name, options=self.judges.get(name, {}))
 
 
 def load_compare_config(file: Path, *, quick: bool = False, data: str | None = None) -> CompareConfig:

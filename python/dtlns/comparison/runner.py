@@ -25,7 +25,6 @@ from dtlns.comparison.work import (
     prepare,
     train_row,
 )
-from dtlns.config import JudgeConfig
 from dtlns.errors import ConfigError, TrainingError
 from dtlns.lock import alone
 from dtlns.pipeline import prepare_data
@@ -69,7 +68,7 @@ def compare(
         raise ConfigError(f"{out} holds a data set or an artefact", hint="choose a folder of its own")
     rows = expand(config)
     names = sorted({row.judge for row in rows if row.judge is not None} - {*CONTROLS})
-    judges = [JudgeConfig(name=name) for name in names]
+    judges = [config.judge(name) for name in names]
     rehearse(config.pretrain, judges, [(row.settings, row.trees or config.trees) for row in rows])
     with alone(out):
         return _compare(config, out, base or Path(), rows, jobs=jobs, device=device)

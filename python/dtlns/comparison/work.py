@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dtlns.artifacts import Artifact, Spec, load_arrays, make_artifact, open_artifact, save_arrays, write_json
 from dtlns.comparison.config import CompareConfig
 from dtlns.comparison.grid import Row, Variant
-from dtlns.config import JudgeConfig, TreesConfig
+from dtlns.config import TreesConfig
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.data.noise import inject_noise
 from dtlns.data.splits import split_dataset
@@ -123,7 +123,7 @@ def make_upstream(
     failures = {}
     for need in needs:
         try:
-            _meet(upstream, need, seed)
+            _meet(config, upstream, need, seed)
         except (MemoryError, OSError):
             raise
         except Exception as error:
@@ -138,7 +138,7 @@ def train_row(place: Place, config: CompareConfig, row: Row, seed: int, device: 
         Seconds, peak memory, the metric that validation chose by, and the options that it chose.
     """
     upstream = _upstream(place, config, row.variant, seed, device)
-    trees, judged = _meet(upstream, need_of(row), seed)
+    trees, judged = _meet(config, upstream, need_of(row), seed)
     folder = place.model(row, seed)
     artifact = write_model(
         folder,
@@ -196,10 +196,12 @@ def _upstream(place: Place, config: CompareConfig, variant: Variant, seed: int, 
     return Upstream(place.upstream(variant, seed), data, settings, device=device)
 
 
-def _meet(upstream: Upstream, need: Need, seed: int) -> tuple[Artifact | None, Artifact | None]:
+def _meet(
+    config: CompareConfig, upstream: Upstream, need: Need, seed: int
+) -> tuple[Artifact | None, Artifact | None]:
     settings = None if need.trees is None else need.trees.model_copy(update={"seed": seed})
     trees = None if settings is None else upstream.trees(settings)
     if need.judge is None:
         return trees, None
     control = next((control for control in CONTROLS if control == need.judge), None)
-    return trees, upstream.judged(settings, control or JudgeConfig(name=need.judge))
+    return trees, upstream.judged(settings, control or config.judge(need.judge))

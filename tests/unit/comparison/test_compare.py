@@ -195,6 +195,22 @@ def test_a_folder_of_something_else_is_refused(data: Path) -> None:
         compare(config(data, PLAIN), data)
 
 
+def test_judges_have_their_options_by_name_and_they_are_checked_before_any_work(
+    data: Path, tmp_path: Path
+) -> None:
+    row = PLAIN | {"false_negatives": "weighted", "judge": ["prefix", "llm"]}
+    options = {"engine": "replay", "model": "answers.jsonl", "template": "full-1"}
+    settings = config(data, PLAIN, row, judges={"llm": options})
+    assert settings.judge("llm").options == options
+    assert settings.judge("prefix").options == {}
+    wrong = config(data, PLAIN, row, judges={"llm": options | {"engine": "telepathy"}})
+    with pytest.raises(ConfigError, match="engine = 'telepathy'"):
+        compare(wrong, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ValueError, match=r"that a row names, which are \['prefix'\], not 'llm'"):
+        config(data, PLAIN, judges={"llm": options})
+
+
 def test_one_process_works_in_a_folder_at_a_time(data: Path, tmp_path: Path) -> None:
     settings = config(data, {"model": "popularity"}, baseline="popularity")
     with alone(tmp_path), pytest.raises(ConfigError, match="another process works in"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,11 @@ class Codebook:
         levels: For each number and view, the text of each level: `0`, `2`, or `.12`, `.3` where children of
             a node are more than ten. Joined, they are the code, and split anywhere, its two parts.
 
+        texts: The text of each number, or None.
+
     Args:
         codes: Path codes [I] by view name.
+        texts: [I], or None; items of different texts have different numbers.
 
     Example:
         >>> book = Codebook({"only": PathCodes.from_paths([(2, 0), (1,), (2, 0)])})
@@ -35,8 +39,10 @@ class Codebook:
         ([1, 0, 1], [(('1',),), (('2', '0'),)])
     """
 
-    def __init__(self, codes: Mapping[str, PathCodes]) -> None:
-        keys = [key for view in codes.values() for key in (view.packed, view.depth)]
+    def __init__(self, codes: Mapping[str, PathCodes], texts: Sequence[str] | None = None) -> None:
+        keys: list[NDArray[Any]] = [key for view in codes.values() for key in (view.packed, view.depth)]
+        if texts is not None:
+            keys.append(np.unique(np.array(texts, dtype=object), return_inverse=True)[1])
         order = np.lexsort(keys[::-1])
         new = np.zeros(len(order), dtype=np.bool_)
         for key in keys:
@@ -49,6 +55,7 @@ class Codebook:
             names = [str(child) if view.branching <= 10 else f".{child}" for child in range(view.branching)]
             paths = PathCodes(view.packed[first], view.depth[first], view.branching).to_paths()
             views.append([tuple(names[child] for child in path) for path in paths])
+        self.texts = None if texts is None else [texts[item] for item in first.tolist()]
         self.levels: list[tuple[tuple[str, ...], ...]] = list(zip(*views, strict=True))
 
     def __len__(self) -> int:
@@ -150,6 +157,8 @@ def grouped_text(book: Codebook, numbers: Sequence[int], counts: Sequence[int]) 
 def itemised_text(book: Codebook, views: Sequence[str], numbers: Sequence[int]) -> str:
     """Write each item on a line, with the name of the view before each code, as `a: 0-2-1, b: 1`.
 
+    Where the codebook has texts, each line ends with the item's, as `a: 0-2-1, b: 1, "A ball"`.
+
     Args:
         book: The codes.
         views: Names of the views.
@@ -164,12 +173,13 @@ def itemised_text(book: Codebook, views: Sequence[str], numbers: Sequence[int]) 
         a: 0-2-1
         a: -
     """
-    return "\n".join(", ".join(named_codes(book, views, number)) for number in numbers)
+    return "\n".join(item_line(book, views, number) for number in numbers)
 
 
-def named_codes(book: Codebook, views: Sequence[str], number: int) -> list[str]:
-    """Return the codes of one number, each after the name of its view, levels joined by dashes."""
-    return [
+def item_line(book: Codebook, views: Sequence[str], number: int) -> str:
+    """Return one number as a line of `itemised_text`, levels joined by dashes."""
+    parts = [
         f"{view}: {'-'.join(level.lstrip('.') for level in code) or EMPTY}"
         for view, code in zip(views, book.levels[number], strict=True)
     ]
+    return ", ".join(parts if book.texts is None else [*parts, f'"{book.texts[number]}"'])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtlns.config import checked
+from dtlns.errors import ConfigError
 from dtlns.judges.base import JudgeRequest
 from dtlns.judges.llm.answers import AnswerStore
 from dtlns.judges.llm.base import Answer, Engine, Prompt
@@ -17,6 +18,7 @@ from dtlns.judges.llm.lazy import PromptList
 from dtlns.judges.llm.prompts import PromptMaker, load_template
 from dtlns.judges.llm.settings import LLMSettings, Question, default_answers
 from dtlns.judges.llm.start import start_engine
+from dtlns.judges.llm.texts import ItemTexts, load_texts
 from dtlns.judges.prefix import PrefixJudge
 
 
@@ -40,7 +42,7 @@ class LLMJudge:
         cost: What was asked so far.
 
     Raises:
-        ConfigError: An option is unknown or out of range, or the template cannot be read.
+        ConfigError: An option is unknown or out of range, or the template or the item text cannot be read.
     """
 
     name = "llm"
@@ -49,6 +51,7 @@ class LLMJudge:
     def __init__(self, **options: Any) -> None:
         self.settings = checked(LLMSettings, options, "the options of the judge llm")
         self.template = load_template(self.settings.template, sha256=self.settings.template_sha256)
+        self.texts = self._texts()
         self.cost = Cost()
         self._engine: Engine | None = None
 
@@ -56,7 +59,27 @@ class LLMJudge:
     def options(self) -> dict[str, Any]:
         """What decides the answers, plain JSON values."""
         decisive = self.settings.model_dump(mode="json", include=set(Question.model_fields))
-        return decisive | {"template_sha256": self.template.sha256}
+        texts = None if self.texts is None else self.texts.sha256
+        return decisive | {"template_sha256": self.template.sha256, "item_text_sha256": texts}
+
+    def _texts(self) -> ItemTexts | None:
+        settings = self.settings
+        if (settings.item_text is not None) != (self.template.form == "described"):
+            raise ConfigError(
+                f"item_text = {settings.item_text!r}, and the template {settings.template!r} shows items "
+                f"{self.template.form}",
+                allowed="item_text with a template of the form described, such as described-1",
+            )
+        if settings.item_text is None or settings.data is None:
+            return None
+        found = load_texts(settings.data.expanduser(), settings.item_text)
+        if settings.item_text_sha256 not in (None, found.sha256):
+            raise ConfigError(
+                f"the texts {settings.item_text!r} of {settings.data} have the SHA-256 {found.sha256}",
+                allowed=str(settings.item_text_sha256),
+                hint="they are not those that were calibrated with",
+            )
+        return found
 
     @property
     def partial_columns(self) -> tuple[str, ...]:
@@ -115,8 +138,15 @@ class LLMJudge:
         They are made when they are looked at.
         """
         settings = self.settings
+        if self.texts is not None:
+            self.texts.check(request.train)
         maker = PromptMaker(
-            request, self.template, order=settings.order, seed=settings.seed, budget=settings.budget
+            request,
+            self.template,
+            order=settings.order,
+            seed=settings.seed,
+            budget=settings.budget,
+            texts=None if self.texts is None else self.texts.texts,
         )
         users, items = request.candidates.pairs()
         rows = np.ones(len(users), dtype=np.bool_) if rows is None else rows

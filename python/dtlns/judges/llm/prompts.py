@@ -17,7 +17,7 @@ from dtlns._border import id_array, integer, seed_value, word
 from dtlns.errors import InputError
 from dtlns.judges.base import JudgeRequest
 from dtlns.judges.llm.base import Prompt
-from dtlns.judges.llm.histories import EMPTY, Codebook, gather, grouped_text, itemised_text, named_codes
+from dtlns.judges.llm.histories import EMPTY, Codebook, gather, grouped_text, item_line, itemised_text
 from dtlns.judges.llm.template import Template, load_template
 from dtlns.sampling import keyed_uniform
 
@@ -40,6 +40,8 @@ class PromptMaker:
             token is shorter, so the bound holds for every model, and the prompts are the same for all; models
             that read digits one by one come close to it. Where it is exceeded, whole entries are left out,
             those of the fewest items first, drawn among equals, and a line says how many items are missing.
+        texts: [I], one harmless line for each item (`dtlns.judges.llm.texts`), for a template of the form
+            `described` and no other.
 
     Attributes:
         template: The wording.
@@ -70,6 +72,7 @@ class PromptMaker:
         order: Order = "grouped",
         seed: int = 0,
         budget: int | None = None,
+        texts: Sequence[str] | None = None,
     ) -> None:
         if not request.codes:
             raise InputError("there is no view", allowed="path codes of at least one view")
@@ -83,6 +86,14 @@ class PromptMaker:
                 raise InputError(
                     f"the view {name!r} has codes of {len(codes)} items", allowed=f"{request.train.n_items}"
                 )
+        if (texts is not None) != (template.form == "described"):
+            raise InputError(
+                f"the template {template.name!r} shows its history {template.form}, and there is "
+                f"{'no ' if texts is None else ''}item text",
+                allowed="item text with a template of the form described, such as described-1",
+            )
+        if texts is not None and len(texts) != request.train.n_items:
+            raise InputError(f"{len(texts)} item texts", allowed=f"{request.train.n_items}")
         self.template = template
         self._train, self._views = request.train, list(request.codes)
         self._order = word("order", order, get_args(Order))
@@ -95,7 +106,7 @@ class PromptMaker:
             "seed": self._seed,
             "budget": self._budget,
         }
-        self._book = Codebook(request.codes)
+        self._book = Codebook(request.codes, texts)
         self._grouped = template.form == "grouped"
         shared = {
             "views": ", ".join(self._views),
@@ -185,7 +196,7 @@ class PromptMaker:
     def _candidate(self, number: int) -> str:
         if self._grouped:
             return "/".join("".join(code) or EMPTY for code in self._book.levels[number])
-        return ", ".join(named_codes(self._book, self._views, number))
+        return item_line(self._book, self._views, number)
 
     def _draw(self, user: int, n: int, purpose: int) -> NDArray[np.float32]:
         numbers: NDArray[np.float32] = keyed_uniform([user], n, seed=self._seed, epoch=0, purpose=purpose)

@@ -36,6 +36,9 @@ class Question(Settings):
         band: The model is asked about a pair where the surprise of the prefix judge, in bits and summed over
             the views, lies between these two; the others keep the prefix judge's chance. None asks about
             every pair, and the model's score is the only one.
+        item_text: A column of the data set's item table, such as `name`, that prompts show beside the codes;
+            None shows codes alone, as the method has it.
+        item_text_sha256: Of these texts; where it is given, others are refused.
     """
 
     engine: EngineName
@@ -48,6 +51,8 @@ class Question(Settings):
     seed: int = Field(0, ge=0)
     budget: int = Field(1024, ge=16)
     band: tuple[FiniteFloat, FiniteFloat] | None = None
+    item_text: str | None = None
+    item_text_sha256: str | None = None
 
 
 class Means(Settings):
@@ -60,6 +65,7 @@ class Means(Settings):
             `tensor_parallel_size`; for `transformers` and `server` those of their classes.
         endpoints: For `server`, base URLs such as `http://127.0.0.1:8000/v1`.
         key_variable: For `server`, the environment variable that holds the key.
+        data: For `item_text`, the data set folder.
     """
 
     answers: Path | None = None
@@ -67,6 +73,7 @@ class Means(Settings):
     engine_options: dict[str, Any] = Field(default_factory=dict)
     endpoints: tuple[str, ...] = ()
     key_variable: str = "OPENAI_API_KEY"
+    data: Path | None = None
 
 
 class LLMSettings(Question, Means):
@@ -76,6 +83,8 @@ class LLMSettings(Question, Means):
     def _fits(self) -> LLMSettings:
         if (self.engine == "server") != bool(self.endpoints):
             raise ValueError("endpoints go with engine = 'server', and it needs at least one")
+        if (self.item_text is None) != (self.data is None):
+            raise ValueError("item_text and data, the data set folder that it is from, go together")
         if self.band is not None and not self.band[0] < self.band[1]:
             raise ValueError(f"band = [LOW, HIGH] with LOW below HIGH, not {list(self.band)}")
         return self

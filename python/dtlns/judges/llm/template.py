@@ -15,12 +15,12 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template as Text
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from dtlns.errors import ConfigError
 from dtlns.judges.llm.base import Labels
 
-Form = Literal["grouped", "itemised"]
+Form = Literal["grouped", "itemised", "described"]
 SECTIONS = ("system", "user", "left out", "history", "labels")
 SHARED = frozenset({"views", "levels", "positive", "negative"})
 PLACEHOLDERS = {
@@ -40,7 +40,8 @@ class Template:
         system: The rules, with `$views`, `$levels`, `$positive` and `$negative`.
         user: The pair, with `$history` and then `$candidate`, and `$items`, the number of history items.
         left_out: What says that `$left_out` items are not shown.
-        form: `grouped`, by the beginning of the code, equal codes counted; or `itemised`, a line each.
+        form: `grouped`, by the beginning of the code, equal codes counted; `itemised`, a line each; or
+            `described`, a line each with the item's text.
         labels: The two answers.
     """
 
@@ -58,7 +59,7 @@ def template_names() -> list[str]:
 
     Example:
         >>> template_names()
-        ['compact-1', 'full-1']
+        ['compact-1', 'described-1', 'full-1']
     """
     return sorted(file.name.removesuffix(".txt") for file in _shipped().iterdir())
 
@@ -133,8 +134,10 @@ def parse_template(text: str, name: str, sha256: str) -> Template:
             allowed="$history and then $candidate, each once: what a user's prompts share comes first",
         )
     form = parts["history"]
-    if form not in ("grouped", "itemised"):
-        raise ConfigError(f"[history] of the template {name!r} is {form!r}", allowed="grouped, itemised")
+    if form not in get_args(Form):
+        raise ConfigError(
+            f"[history] of the template {name!r} is {form!r}", allowed=", ".join(get_args(Form))
+        )
     labels = _labels(parts["labels"], name)
     return Template(name, sha256, parts["system"], parts["user"], parts["left out"], cast(Form, form), labels)
 
