@@ -129,7 +129,7 @@ def estimate(
     users, _ = request.candidates.pairs()
     prompts = judge.prompts(request, shard.rows(users) & judge.asked(request))
     keys = [prompt_key(prompt) for prompt in prompts]
-    places = missing(keys, judge.store().load())
+    places = missing(keys, judge.store().load(keys))
     new = Chosen(prompts, places)
     sample = judge.engine.count_tokens(new[:SAMPLE])
     tokens = sum(sample) / max(len(sample), 1) * len(new)
