@@ -17,12 +17,10 @@ from dtlns.judges.registry import prepare_judge
 from dtlns.stages.calibration import KIND as CALIBRATION
 from dtlns.stages.calibration import write_calibration
 from dtlns.stages.candidates import KIND as CANDIDATES
+from dtlns.stages.controls import CONTROLS, Control, write_control
 from dtlns.stages.judging import (
-    CONTROLS,
-    Control,
     calibrated_judge,
     check_calibrated,
-    write_control,
     write_judged,
 )
 from dtlns.stages.trees import KIND as TREES

@@ -13,7 +13,7 @@ from dtlns.errors import ConfigError
 from dtlns.models.base import EmbeddingModel
 from dtlns.plugins import load_plugin
 from dtlns.samplers.registry import needs_codes
-from dtlns.stages.judging import CONTROLS
+from dtlns.stages.controls import CONTROLS
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig, Use
 
 SplitName = Literal["given", "random", "time"]

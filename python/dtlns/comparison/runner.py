@@ -29,7 +29,7 @@ from dtlns.errors import ConfigError, TrainingError
 from dtlns.lock import alone
 from dtlns.pipeline import prepare_data
 from dtlns.rehearsal import rehearse
-from dtlns.stages.judging import CONTROLS
+from dtlns.stages.controls import CONTROLS
 
 log = logging.getLogger(__name__)
 Key = tuple[str, int]  # a row's name and a seed

@@ -21,8 +21,8 @@ from dtlns.evaluation.metrics import METRICS
 from dtlns.evaluation.protocol import DEFAULT_KS, report
 from dtlns.evaluation.selector import Selector
 from dtlns.pipeline import is_split_by, whole
+from dtlns.stages.controls import CONTROLS
 from dtlns.stages.evaluation import measure_model
-from dtlns.stages.judging import CONTROLS
 from dtlns.stages.training import KIND as MODEL
 from dtlns.stages.training import write_model
 from dtlns.stages.upstream import Upstream

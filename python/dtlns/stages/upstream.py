@@ -16,8 +16,9 @@ from dtlns.judges.base import Judge
 from dtlns.judges.registry import build_judge, close_judge, prepare_judge
 from dtlns.stages.calibration import write_calibration
 from dtlns.stages.candidates import hide_rule, write_candidates
+from dtlns.stages.controls import Control, write_control
 from dtlns.stages.hidden import write_hidden
-from dtlns.stages.judging import Control, write_control, write_judged
+from dtlns.stages.judging import write_judged
 from dtlns.stages.pretrain import write_pretrained
 from dtlns.stages.trees import item_names, write_trees
 from dtlns.training.progress import Progress

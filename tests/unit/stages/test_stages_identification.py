@@ -22,9 +22,10 @@ from dtlns.judges.prefix import PrefixJudge
 from dtlns.judges.reliability_plot import plot_reliability
 from dtlns.stages.calibration import load_folds, write_calibration
 from dtlns.stages.candidates import write_candidates
+from dtlns.stages.controls import write_control
 from dtlns.stages.hidden import write_hidden
 from dtlns.stages.identification import measure_identification, write_identification
-from dtlns.stages.judging import write_control, write_judged
+from dtlns.stages.judging import write_judged
 from dtlns.stages.pretrain import write_pretrained
 from dtlns.stages.trees import write_trees
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
