@@ -13,11 +13,14 @@ import pytest
 
 from dtlns.artifacts import open_artifact
 from dtlns.cli import main
+from dtlns.config import JudgeConfig, RunConfig, TreesConfig
+from dtlns.data.dataset import load_dataset
 from dtlns.judges.llm.base import Answer, Prompt
 from dtlns.judges.llm.engines.replay import record
 from dtlns.judges.llm.judge import LLMJudge
 from dtlns.judges.llm.reader import read
 from dtlns.stages.asking import calibration_request, final_request
+from dtlns.stages.upstream import Upstream
 
 
 class Reader:
@@ -283,3 +286,34 @@ def test_an_engine_that_cannot_start_is_told_before_any_training(
         _, err = call(capsys, *words, *given, code=1)
         assert "none.jsonl holds no recorded answers" in err
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_starts_its_judge_before_it_trains_anything(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, out = tmp_path / "run.toml", tmp_path / "run"
+    judge = f'name = "llm"\n[judge.options]\nengine = "replay"\nmodel = "{tmp_path / "none.jsonl"}"'
+    settings.write_text(f'data = "{made.candidates.parent / "data"}"\n[judge]\n{judge}\n')
+    _, err = call(capsys, "run", settings, "-o", out, code=1)
+    assert "none.jsonl holds no recorded answers" in err
+    assert not (out / "pretrained").exists()
+
+
+def test_one_judge_serves_calibration_and_judging_and_is_freed_then(made: Made, tmp_path: Path) -> None:
+    class Closing(LLMJudge):
+        closed = 0
+
+        def close(self) -> None:
+            Closing.closed += 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dtlns.judges.registry.load_plugin", lambda group, name: Closing)
+        upstream = Upstream(tmp_path, load_dataset(made.candidates.parent / "data"), RunConfig(data="-"))
+        config = JudgeConfig(name="llm", options={"engine": "replay", "model": str(made.recorded)})
+        judge = upstream.judge(config)
+        upstream.prepare(TreesConfig(), config)
+        assert upstream.judge(JudgeConfig.model_validate(config.model_dump())) is judge
+        assert Closing.closed == 0
+        upstream.close()
+        assert Closing.closed == 1
+        assert upstream.judge(config) is not judge
