@@ -33,8 +33,8 @@ from dtlns.models.embedding import EmbeddingScorer
 from dtlns.models.itemknn import ItemKNN
 from dtlns.stages.calibration import OUT_OF_FOLD, rebuild_codes
 from dtlns.stages.candidates import load_candidates
-from dtlns.stages.false_negative_model import read_chances
 from dtlns.stages.hidden import load_hidden
+from dtlns.stages.judge_chances import read_chances
 from dtlns.trees import PathCodes
 
 

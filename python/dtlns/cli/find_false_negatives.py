@@ -30,8 +30,22 @@ from dtlns.training.progress import stderr_progress
 @click.option("--pretrained", type=options.FOLDER, required=True, help="The model of the candidates.")
 @click.option("--trees", type=options.FOLDER, help="From `dtlns build-trees`, for features of trees.")
 @click.option("--judged", type=options.FOLDER, help="From `dtlns judge`, for features of a judge.")
-@click.option("--calibration", type=options.FOLDER, help="From `dtlns calibrate`, of that judge.")
+@click.option(
+    "--calibration",
+    "calibrations",
+    multiple=True,
+    type=options.FOLDER,
+    help="From `dtlns calibrate`, of that judge, one for each hiding.",
+)
 @options.hidden
+@click.option(
+    "--hidings",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Hide so many times, pretraining each time, for more positives to fit on. Those after the first "
+    "are kept beside it.",
+)
 @click.option(
     "--features",
     "groups",
@@ -56,8 +70,9 @@ def command(
     pretrained: Path,
     trees: Path | None,
     judged: Path | None,
-    calibration: Path | None,
+    calibrations: tuple[Path, ...],
     hidden: Path | None,
+    hidings: int,
     groups: tuple[str, ...],
     classifier: str,
     seed: int,
@@ -70,22 +85,26 @@ def command(
     found = open_artifact(candidates, CANDIDATES)
     model = open_artifact(pretrained, PRETRAINED)
     codes = None if trees is None else open_artifact(trees, TREES)
-    if (judged is None) != (calibration is None):
+    if (judged is None) != (not calibrations):
         raise ConfigError(
             "a judge's chances and their calibration belong together",
             allowed="both --judged and --calibration, or neither",
         )
     judge = None
-    if judged is not None and calibration is not None:
-        judge = open_artifact(judged, JUDGED), open_artifact(calibration, CALIBRATION)
-    without = write_hidden(
-        hidden or out.with_name(out.name + "-hidden"),
-        found,
-        CalibrationConfig(),
-        device=device,
-        if_exists="reuse",
-        progress=stderr_progress(),
-    )
+    if judged is not None:
+        judge = open_artifact(judged, JUDGED), [open_artifact(path, CALIBRATION) for path in calibrations]
+    first = hidden or out.with_name(out.name + "-hidden")
+    without = [
+        write_hidden(
+            first if at == 0 else first.with_name(f"{first.name}-{at}"),
+            found,
+            CalibrationConfig(seed=at),
+            device=device,
+            if_exists="reuse",
+            progress=stderr_progress(),
+        )
+        for at in range(hidings)
+    ]
     written = write_found(
         out,
         found,

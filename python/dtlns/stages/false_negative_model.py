@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from dtlns.models.itemknn import ItemKNN
 from dtlns.stages.calibration import OUT_OF_FOLD, check_same_train, rebuild_codes
 from dtlns.stages.candidates import load_candidates
 from dtlns.stages.hidden import load_hidden
+from dtlns.stages.judge_chances import calibrations_for, read_chances
 from dtlns.stages.judging import KIND, summarise_chances
 from dtlns.stages.pretrain import load_pretrained
 from dtlns.stages.trees import codes_read, load_codes
@@ -51,10 +53,10 @@ def write_found(
     out: Path,
     candidates: Artifact,
     pretrained: Artifact,
-    hidden: Artifact,
+    hidden: Artifact | Sequence[Artifact],
     *,
     trees: Artifact | None = None,
-    judge: tuple[Artifact, Artifact] | None = None,
+    judge: tuple[Artifact, Sequence[Artifact]] | None = None,
     groups: Sequence[Group] | None = None,
     classifier: Kind = "boosting",
     seed: int = 0,
@@ -68,10 +70,11 @@ def write_found(
         out: Where.
         candidates: A candidates artefact, for its histories.
         pretrained: The pretrained artefact that the candidates come from.
-        hidden: What is hidden, and the model pretrained without it.
+        hidden: What is hidden, and the model pretrained without it; or several, hidden by different seeds,
+            for more positives to fit on.
         trees: Needed for the group `trees`.
-        judge: Needed for the group `judge`: a judged artefact of any judge, and its calibration, which looked
-            for the same hidden positives. Chances of both come from fits that have not seen the user.
+        judge: Needed for the group `judge`: a judged artefact of any judge, and calibrations of that judge,
+            its own among them, one for each of `hidden`. Their chances are from fits without the user, too.
         groups: Groups of features; None takes all that there is something for.
         classifier: `boosting` or `logistic`.
         seed: Of the folds and the classifier.
@@ -100,43 +103,49 @@ def write_found(
                 else f"{NEEDS[name]} were given for features without them",
                 hint=f"give both the group {name} and what it needs, or neither",
             )
-    others = [hidden, *([] if trees is None else [trees]), *(judge or ())]
-    check_same_train(candidates, pretrained, *others)
+    hidings = [hidden] if isinstance(hidden, Artifact) else list(hidden)
+    check_same_train(candidates, pretrained, *hidings, *([] if trees is None else [trees]))
     if candidates.manifest["inputs"]["pretrained"] != pretrained.digest:
         raise ConfigError(f"{candidates.path} comes from another model than {pretrained.path}")
-    if hidden.config["pretrain"] != candidates.config["pretrain"]:
-        raise ConfigError(
-            f"{hidden.path} was pretrained with other settings than {candidates.path}",
-            hint="give another --hidden folder",
-        )
+    for hiding in hidings:
+        if hiding.config["pretrain"] != candidates.config["pretrain"]:
+            raise ConfigError(
+                f"{hiding.path} was pretrained with other settings than {candidates.path}",
+                hint="give another --hidden folder",
+            )
     config: dict[str, Any] = {"judge": NAME, "groups": list(groups), "classifier": classifier, "seed": seed}
     config["per_source"] = PER_SOURCE
-    inputs = {"candidates": candidates.digest, "pretrained": pretrained.digest, "hidden": hidden.digest}
+    inputs = {"candidates": candidates.digest, "pretrained": pretrained.digest}
+    inputs |= {_numbered("hidden", at): hiding.digest for at, hiding in enumerate(hidings)}
     if trees is not None:
         config |= codes_read(trees)
         inputs["trees"] = trees.digest
+    calibrations: list[Artifact] | None = None
     if judge is not None:
-        _check_judge(*judge, candidates, hidden)
-        inputs |= {"judged": judge[0].digest, "judge_calibration": judge[1].digest}
+        calibrations = calibrations_for(*judge, candidates, hidings)
+        inputs["judged"] = judge[0].digest
+        inputs |= {_numbered("judge_calibration", at): one.digest for at, one in enumerate(calibrations)}
 
     def body(folder: Path) -> None:
         _, train = load_candidates(candidates)
-        is_hidden, scorer = load_hidden(hidden)
-        visible, held = train.keep(~is_hidden), train.keep(is_hidden)
-        log.info("rebuilding sources and features without %d hidden positives", held.n_interactions)
-        codes = {} if trees is None else rebuild_codes(trees, visible, scorer)
-        asked = None if judge is None else read_chances(judge[1].path / OUT_OF_FOLD, "p_hidden")
-        rebuilt = _world(visible, scorer, codes, asked)
-        names, features = make_features(rebuilt, groups)
-        users, items = rebuilt.sourced.candidates.pairs()
-        labels = is_member(held.indptr, held.indices, users, items)
+        rebuilt = [
+            _rebuild(train, hiding, trees, groups, None if calibrations is None else calibrations[at])
+            for at, hiding in enumerate(hidings)
+        ]
+        names = rebuilt[0].names
+        features, users, labels = (
+            np.concatenate([getattr(part, field) for part in rebuilt])
+            for field in ("features", "users", "labels")
+        )
+        n_hidden = sum(part.n_hidden for part in rebuilt)
+        del rebuilt
         log.info("fitting on %d candidates, %d of them hidden positives", len(labels), labels.sum())
         fitted = fit_classifier(classifier, features, labels, users, train.n_users, seed)
         measured = measure(fitted.calibration.out_of_fold, labels, users)
-        measured["hidden_interactions"] = held.n_interactions
+        measured["hidden_interactions"] = n_hidden
         write_json(folder / "measured.json", measured)
         means_then = _means(names, features)
-        del rebuilt, features
+        del features
 
         codes = {} if trees is None else load_codes(trees)
         asked = None if judge is None else read_chances(judge[0].path / "judged.parquet", "p_unseen")
@@ -163,6 +172,36 @@ def write_found(
     return make_artifact(out, spec, body, if_exists=if_exists)
 
 
+@dataclass(frozen=True, eq=False)
+class _Rebuilt:
+    """The candidates of a pipeline without some positives: features [N, F], users [N], hidden or not [N]."""
+
+    names: list[str]
+    features: NDArray[np.float32]
+    users: NDArray[np.int64]
+    labels: NDArray[np.bool_]
+    n_hidden: int
+
+
+def _rebuild(
+    train: TrainView,
+    hidden: Artifact,
+    trees: Artifact | None,
+    groups: Sequence[Group],
+    calibration: Artifact | None,
+) -> _Rebuilt:
+    is_hidden, scorer = load_hidden(hidden)
+    visible, held = train.keep(~is_hidden), train.keep(is_hidden)
+    log.info("rebuilding sources and features without %d hidden positives", held.n_interactions)
+    codes = {} if trees is None else rebuild_codes(trees, visible, scorer)
+    asked = None if calibration is None else read_chances(calibration.path / OUT_OF_FOLD, "p_hidden")
+    world = _world(visible, scorer, codes, asked)
+    names, features = make_features(world, groups)
+    users, items = world.sourced.candidates.pairs()
+    labels = is_member(held.indptr, held.indices, users, items)
+    return _Rebuilt(names, features, users, labels, held.n_interactions)
+
+
 def _world(
     train: TrainView, scorer: EmbeddingScorer, codes: dict[str, PathCodes], judged: Judged | None
 ) -> World:
@@ -178,22 +217,5 @@ def _means(names: Sequence[str], features: NDArray[np.float32]) -> dict[str, flo
     return {name: float(total[at] / count[at]) if count[at] else None for at, name in enumerate(names)}
 
 
-def _check_judge(judged: Artifact, calibration: Artifact, candidates: Artifact, hidden: Artifact) -> None:
-    """Refuse chances that are not of these candidates and these hidden positives."""
-    inputs = judged.manifest["inputs"]
-    if inputs.get("calibration") != calibration.digest:
-        raise ConfigError(f"{judged.path} was not judged with the calibration {calibration.path}")
-    if inputs["candidates"] != candidates.digest:
-        raise ConfigError(f"{judged.path} judges other candidates than {candidates.path}")
-    if calibration.manifest["inputs"]["hidden"] != hidden.digest:
-        raise ConfigError(
-            f"{calibration.path} looked for other hidden positives than {hidden.path}",
-            hint="give its hidden half with --hidden",
-        )
-
-
-def read_chances(path: Path, column: str) -> Judged:
-    """Return the chances in a column of a table with `user` and `item`, such as `judged.parquet`."""
-    frame = pl.read_parquet(path, columns=["user", "item", column])
-    users, items = (frame[name].to_numpy().astype(np.int64) for name in ("user", "item"))
-    return Judged(users, items, frame[column].to_numpy())
+def _numbered(name: str, at: int) -> str:
+    return name if at == 0 else f"{name}_{at}"

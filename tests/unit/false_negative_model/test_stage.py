@@ -136,12 +136,25 @@ def test_labels_are_the_hidden_positives_among_the_candidates(made: Made, booste
     assert measured["mean_chance"] == pytest.approx(measured["base_rate"], rel=0.1)
 
 
+def test_several_hidings_give_more_to_fit_on(made: Made, boosted: Artifact) -> None:
+    second = write_hidden(made.at / "hidden-1", made.candidates, CalibrationConfig(share=0.3, seed=1))
+    both = write_found(
+        made.at / "both", made.candidates, made.pretrained, [made.hidden, second], trees=made.trees
+    )
+    alone = write_found(made.at / "second", made.candidates, made.pretrained, second, trees=made.trees)
+    for name in ("pairs", "positives", "hidden_interactions"):
+        assert quality(both)[name] == quality(boosted)[name] + quality(alone)[name]
+    assert quality(both)["auc"] > 0.7
+    assert both.manifest["inputs"]["hidden_1"] == second.digest
+    assert judged(both)["item"].equals(judged(boosted)["item"])
+
+
 def test_a_judge_adds_what_it_knows(made: Made, boosted: Artifact) -> None:
     calibration = write_calibration(
         made.at / "calibration", made.candidates, made.trees, made.hidden, PrefixJudge()
     )
     by_judge = write_judged(made.at / "judged", made.candidates, made.trees, calibration)
-    pair = (by_judge, calibration)
+    pair = (by_judge, [calibration])
     alone = made.found("judge-alone", trees=None, judge=pair, groups=["judge"], classifier="logistic")
     assert quality(alone)["pairs"] == quality(boosted)["pairs"]
     # The judge saw 20 of up to 60 candidates, and knows nothing of the others.
@@ -158,9 +171,9 @@ def test_a_judge_adds_what_it_knows(made: Made, boosted: Artifact) -> None:
     with pytest.raises(ConfigError, match="need a judge's chances"):
         made.found("x", groups=["trees", "judge"])
     with pytest.raises(ConfigError, match="was not judged with"):
-        made.found("x", judge=(boosted, calibration))
+        made.found("x", judge=(boosted, [calibration]))
     other = write_hidden(made.at / "other-hidden", made.candidates, CalibrationConfig(share=0.3, seed=1))
-    with pytest.raises(ConfigError, match="other hidden positives"):
+    with pytest.raises(ConfigError, match="no calibration of the judge"):
         write_found(made.at / "x", made.candidates, made.pretrained, other, judge=pair)
 
 
