@@ -18,7 +18,7 @@ from dtlns.judges.llm.base import Engine, Labels
 
 MODEL = os.environ.get("DTLNS_LLM_MODEL", "")
 SMALL = {"max_model_len": 2048, "enforce_eager": True, "gpu_memory_utilization": 0.15}
-START_SECONDS = 600
+START_SECONDS = 1800
 Start = Callable[..., Engine]
 
 
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             )
             item.add_marker(pytest.mark.filterwarnings("default"))  # of the engines' libraries, not ours
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.timeout(3600))
+            item.add_marker(pytest.mark.timeout(4 * 3600))
 
 
 @pytest.fixture
