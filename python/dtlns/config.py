@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dtlns.errors import ConfigError
-from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
+from dtlns.training.settings import LossConfig, ModelConfig, SamplerConfig, TrainConfig
 
 _WHOLE_TABLES = ("view_weights", "options")  # given by name, so replaced and not merged
 T = TypeVar("T", bound=BaseModel)
@@ -204,6 +204,75 @@ class RunConfig(Settings):
     top: tuple[Annotated[int, Field(ge=1)], ...] = Field((5, 10, 20, 30, 50), min_length=1)
 
 
+class Arm(Settings):
+    """One way to use found false negatives, which validation compares with others.
+
+    Attributes:
+        top: The best candidates of each user, by `p_hidden`.
+        scale: A pair is there with the chance min(1, scale · p_hidden) in each epoch.
+        weight: With this chance each, in place of that.
+        temperature: Of a softmax; None leaves the host's own.
+    """
+
+    top: int = Field(20, ge=1)
+    scale: float = Field(30.0, gt=0.0, allow_inf_nan=False)
+    weight: float | None = Field(None, gt=0.0, le=1.0)
+    temperature: float | None = Field(None, gt=0.0, allow_inf_nan=False)
+
+    @property
+    def name(self) -> str:
+        """For people and folders."""
+        how = f"c{self.scale:g}" if self.weight is None else f"w{self.weight:g}"
+        return f"best{self.top}-{how}" + ("" if self.temperature is None else f"-t{self.temperature:g}")
+
+
+class BestConfig(Settings):
+    """A run of the recommended recipe: false negatives from a model of trees, graph and a pretrained host.
+
+    Attributes:
+        recipe: Tells its TOML file from that of the other recipe.
+        data: A data set folder, or the name of a bundled one; relative to the TOML file.
+        output: Where the run's folder goes; relative to the working directory.
+        split: Used when the data set has no split yet.
+        pretrain: The model behind candidates, features and the semantic tree; without validation.
+        trees: The index trees, or `trees = false` for none.
+        candidates: Candidates per user that are written down; the false-negative model finds its own.
+        calibration: How positives are hidden.
+        hidings: How many times; once where the latest ones are hidden, which are always the same.
+        train: The host. Its `epochs` bound the plain training.
+        arms: Ways to use false negatives. Each is tried from the plain host on.
+        trial: Share of `train.epochs` that an arm is tried for.
+        finish: Share of `train.epochs` that the best arm may go on for.
+        top: Cut-offs K of the metrics.
+    """
+
+    recipe: Literal["best"] = "best"
+    data: str
+    output: str | None = None
+    split: SplitConfig = SplitConfig()
+    pretrain: TrainConfig = TrainConfig(
+        model=ModelConfig(name="ials", options={"factors": 128}), sampler=SamplerConfig(name="uniform")
+    )
+    trees: TreesConfig | Literal[False] = TreesConfig()
+    candidates: int = Field(20, ge=1)
+    calibration: CalibrationConfig = CalibrationConfig()
+    hidings: int = Field(3, ge=1)
+    train: TrainConfig = TrainConfig(
+        model=ModelConfig(name="mf"),
+        sampler=SamplerConfig(name="shared-uniform", negatives=512),
+        loss=LossConfig(name="softmax"),
+        epochs=60,
+        learning_rate=2e-3,
+        patience=2,
+    )
+    arms: tuple[Arm, ...] = Field(
+        (Arm(temperature=0.09), Arm(top=5, temperature=0.12), Arm(top=5, weight=0.5)), min_length=1
+    )
+    trial: Share = 0.2
+    finish: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    top: tuple[Annotated[int, Field(ge=1)], ...] = Field((5, 10, 20, 30, 50), min_length=1)
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file.
 
@@ -220,20 +289,32 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
-def load_run_config(file: Path | None = None, data: str | None = None) -> RunConfig:
-    """Make the settings of a run: the defaults, with what a TOML file says laid over them.
+def load_run_config(
+    file: Path | None = None, data: str | None = None, recipe: str | None = None
+) -> RunConfig | BestConfig:
+    """Make the settings of a run: the defaults of its recipe, with what a TOML file says laid over them.
 
     Args:
         file: A TOML file, or None.
         data: The data set, when there is no file.
+        recipe: `best` or `published`; None takes what the file says, else `published`.
 
     Raises:
         ConfigError: The file cannot be read, or a key or value in it is not allowed.
     """
     given = {"data": data} if file is None else read_toml(file)
-    defaults = RunConfig(data="-").model_dump()
+    said = given.pop("recipe", None)
+    if said not in (None, "best", "published") or (said and recipe and said != recipe):
+        raise ConfigError(
+            f"{file}: recipe = {said!r}" + (f", but --recipe {recipe} was asked for" if recipe else ""),
+            allowed="'best' or 'published'",
+        )
+    best = "best" in (said, recipe)
+    defaults = (BestConfig(data="-") if best else RunConfig(data="-")).model_dump()
     del defaults["data"]
-    return checked(RunConfig, overlay(defaults, given), "defaults" if file is None else str(file))
+    source = "defaults" if file is None else str(file)
+    values = overlay(defaults, given)
+    return checked(BestConfig, values, source) if best else checked(RunConfig, values, source)
 
 
 def overlay(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def _run(
     progress: Callable[[Progress], None] | None,
 ) -> dict[str, Any]:
     data = prepare_data(config.data, config.split, out, base)
-    facts = {"dataset": _relative(data.path, out / "models" / "any")}
+    facts = {"dataset": relative(data.path, out / "models" / "any")}
     upstream = Upstream(out, data, config, device=device, progress=progress)
     judging = any(row.settings.false_negatives != "ignore" for row in rows)
     if judging:
@@ -192,7 +192,7 @@ def _run(
     }
     write_json(out / "results.json", results)
     # The written settings start from where they lie, and leave open where the next run goes.
-    source = config.data if config.data.startswith(PREFIX) else _relative(base / config.data, out)
+    source = config.data if config.data.startswith(PREFIX) else relative(base / config.data, out)
     write_report(out, config.model_copy(update={"data": source, "output": None}), results)
     return results
 
@@ -261,5 +261,6 @@ def is_split_by(data: Dataset, split: SplitConfig) -> bool:
     return all(how.get(key) == value for key, value in wanted.items())
 
 
-def _relative(target: Path, start: Path) -> str:
+def relative(target: Path, start: Path) -> str:
+    """Return a path as seen from a folder."""
     return os.path.relpath(target.resolve(), start.resolve())

@@ -7,7 +7,7 @@ from typing import Any
 
 import tomli_w
 
-from dtlns.config import RunConfig
+from dtlns.config import BestConfig, RunConfig
 
 _FOLDERS = [
     ("config.toml", "all settings; `dtlns run config.toml -o FOLDER` does the same again"),
@@ -25,6 +25,8 @@ _FOLDERS = [
     ("trees/", "one index tree for each view; the `.txt` files are for eyes"),
     ("candidates/", "each user's best unobserved items"),
     ("hidden/", "the training positives that calibration hides, and the model pretrained without them"),
+    ("hidden-2/", "the same, hidden by another seed; there may be more of them"),
+    ("found/", "candidates with the `p_hidden` of the false-negative model, and what it is worth"),
     ("calibration/", "what the judge's scores are worth, measured on hidden training positives"),
     ("judged/", "the candidates with the judge's scores and `p_hidden`"),
     ("models/", "one folder for each row of the table"),
@@ -67,13 +69,13 @@ def caption(results: dict[str, Any]) -> str:
     )
 
 
-def write_report(out: Path, config: RunConfig, results: dict[str, Any]) -> None:
+def write_report(out: Path, config: RunConfig | BestConfig, results: dict[str, Any]) -> None:
     """Write `README.md`, `config.toml` and `chosen` into a run's folder.
 
     Args:
         out: The run's folder.
         config: Its settings.
-        results: What `dtlns.pipeline.run` returns.
+        results: What `dtlns.pipeline.run` or `dtlns.best_recipe.run_best` returns.
     """
     data = results["data"]
     lines = [
@@ -85,6 +87,8 @@ def write_report(out: Path, config: RunConfig, results: dict[str, Any]) -> None:
         "",
         caption(results),
         "",
+        *(f"- {reason}" for reason in results.get("why", [])),
+        *([""] if results.get("why") else []),
     ]
     found = results["calibration"]
     if found is not None:

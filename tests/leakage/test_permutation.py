@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from dtlns.artifacts import open_artifact
-from dtlns.config import DEFAULT_PRETRAIN, DEFAULT_TRAIN, RunConfig
+from dtlns.best_recipe import run_best
+from dtlns.config import DEFAULT_PRETRAIN, DEFAULT_TRAIN, BestConfig, RunConfig
 from dtlns.data.dataset import load_dataset
 from dtlns.data.importing import import_dataset
 from dtlns.errors import ArtifactError
@@ -76,6 +77,14 @@ def _run(base: Path, name: str, *, valid_seed: int, test_seed: int) -> Path:
     return base / name
 
 
+def _best(runs: dict[str, Path], base: Path, name: str) -> Path:
+    """The recommended recipe on the data of a run."""
+    default = BestConfig(data=str(runs[name].with_name(f"{name}-data")), hidings=2)
+    host = default.train.model_copy(update={"epochs": 5, "batch_size": 512, "validate_every": 1})
+    run_best(default.model_copy(update={"train": host, "trial": 0.4}), base / name, device="cpu")
+    return base / name
+
+
 def _content(folder: Path) -> dict[str, bytes]:
     return {
         str(file.relative_to(folder)): file.read_bytes()
@@ -110,6 +119,33 @@ def test_final_models_do_not_depend_on_test_pairs(runs: dict[str, Path]) -> None
     plain, changed = _content(runs["plain"] / "models"), _content(runs["other-test"] / "models")
     assert sum(name.endswith("manifest.json") for name in plain) == 8
     assert plain == changed
+
+
+@pytest.fixture(scope="module")
+def best(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    pytest.importorskip("implicit", reason="the recipe pretrains with implicit")
+    base = tmp_path_factory.mktemp("best")
+    return {name: _best(runs, base, name) for name in runs}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["other-valid", "other-test"])
+@pytest.mark.parametrize("stage", ["pretrained", "trees", "candidates", "hidden", "hidden-2", "found"])
+def test_false_negatives_of_the_best_recipe_do_not_depend_on_held_out_pairs(
+    best: dict[str, Path], other: str, stage: str
+) -> None:
+    plain, changed = _content(best["plain"] / stage), _content(best[other] / stage)
+    assert len(plain) >= 2
+    assert plain == changed
+
+
+@pytest.mark.slow
+def test_models_of_the_best_recipe_depend_on_validation_and_not_on_test(best: dict[str, Path]) -> None:
+    plain = _content(best["plain"] / "models")
+    assert plain == _content(best["other-test"] / "models")
+    assert plain != _content(best["other-valid"] / "models")
+    chosen = [(best[name] / "chosen").read_text() for name in ("plain", "other-test")]
+    assert chosen[0] == chosen[1]
 
 
 @pytest.mark.slow

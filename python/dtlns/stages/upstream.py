@@ -17,6 +17,7 @@ from dtlns.judges.registry import build_judge, close_judge, prepare_judge
 from dtlns.stages.calibration import write_calibration
 from dtlns.stages.candidates import hide_rule, write_candidates
 from dtlns.stages.controls import Control, write_control
+from dtlns.stages.false_negative_model import write_found
 from dtlns.stages.hidden import write_hidden
 from dtlns.stages.judging import write_judged
 from dtlns.stages.pretrain import write_pretrained
@@ -80,7 +81,7 @@ class Upstream:
     def pretrained(self) -> Artifact:
         """The model behind the semantic view and the candidates."""
         model = self.settings.pretrain
-        log.info("pretraining: %s, %d epochs", model.model.name, model.epochs)
+        log.info("pretraining: %s", model.model.name)
         return write_pretrained(
             self.out / "pretrained",
             self.data.train,
@@ -108,13 +109,48 @@ class Upstream:
     @cached_property
     def hidden(self) -> Artifact:
         """Hidden positives, and the pretrained model rebuilt without them."""
-        return write_hidden(
-            self.out / "hidden",
+        return self.hidings(1)[0]
+
+    def hidings(self, n: int) -> list[Artifact]:
+        """Hide positives several times, by seeds that follow each other.
+
+        Args:
+            n: How many times.
+        """
+        settings, made = self.settings.calibration, []
+        for at in range(n):
+            log.info("hiding positives and pretraining without them, %d of %d", at + 1, n)
+            made.append(
+                write_hidden(
+                    self.out / ("hidden" if at == 0 else f"hidden-{at + 1}"),
+                    self.candidates,
+                    settings.model_copy(update={"seed": settings.seed + at}),
+                    device=self.device,
+                    if_exists="reuse",
+                    progress=self.progress,
+                )
+            )
+        return made
+
+    def found(self, trees: TreesConfig | None, hidings: int, seed: int) -> Artifact:
+        """Find false negatives with the model of several features.
+
+        Args:
+            trees: The trees whose codes it reads, or None.
+            hidings: How many times positives are hidden for it.
+            seed: Of its folds and its classifier.
+        """
+        codes = None if trees is None else self.trees(trees)
+        without = self.hidings(hidings)
+        log.info("finding false negatives")
+        return write_found(
+            self.out / "found",
             self.candidates,
-            self.settings.calibration,
-            device=self.device,
+            self.pretrained,
+            without,
+            trees=codes,
+            seed=seed,
             if_exists="reuse",
-            progress=self.progress,
         )
 
     def trees(self, settings: TreesConfig) -> Artifact:

@@ -1,0 +1,133 @@
+"""`dtlns run --recipe best`: what it prints, what it chooses, and that it goes on where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dtlns.best_recipe import better, with_arm
+from dtlns.cli import main
+from dtlns.config import Arm, BestConfig
+from dtlns.stages.evaluation import chosen_model
+
+TOML = """
+recipe = "best"
+data = "bundled:movielens-small"
+hidings = 2
+trees = false
+trial = 0.5
+
+[train]
+epochs = 4
+validate_every = 2
+batch_size = 1024
+"""
+
+
+def call(*words: object) -> tuple[int, str, str]:
+    """Run the command; return its exit status, output and errors."""
+    out, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        try:
+            main([str(word) for word in words])
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+    return status, out.getvalue(), errors.getvalue()
+
+
+Told = tuple[Path, str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    pytest.importorskip("implicit", reason="the recipe pretrains with implicit")
+    base = tmp_path_factory.mktemp("best")
+    (base / "best.toml").write_text(TOML)
+    status, shown, errors = call("run", base / "best.toml", "-o", base / "run", "--device", "cpu")
+    assert status == 0, errors
+    return base / "run", shown, json.loads((base / "run" / "results.json").read_text())
+
+
+@pytest.mark.slow
+def test_it_says_what_it_chose_and_why(told: Told) -> None:
+    _, shown, results = told
+    assert len(results["why"]) >= 2
+    assert all(reason in shown for reason in results["why"])
+    names = [row["name"] for row in results["rows"]]
+    assert names[0] == "mf, shared-uniform"
+    assert {"prior alone", "mf, shared-uniform + prior", "popularity", "ItemKNN (cosine)"} <= set(names)
+    valid = {row["folder"]: row["result"]["valid"]["recall@20"] for row in results["rows"]}
+    assert valid[results["chosen"]] >= valid["models/plain"]
+
+
+@pytest.mark.slow
+def test_the_chosen_model_is_the_one_that_evaluate_measures(told: Told) -> None:
+    run, _, results = told
+    row = next(row for row in results["rows"] if row["folder"] == results["chosen"])
+    _, shown, _ = call("evaluate", run, "--json")
+    assert json.loads(shown)["test"]["recall@20"] == row["result"]["test"]["recall@20"]
+    assert chosen_model(run) == run / results["chosen"]
+
+
+@pytest.mark.slow
+def test_recommend_lists_what_evaluate_ranks(told: Told) -> None:
+    run, _, _ = told
+    status, shown, _ = call("recommend", run, "-k", 3)
+    assert status == 0
+    assert len(shown.splitlines()) > 3
+
+
+@pytest.mark.slow
+def test_a_second_run_makes_nothing_again(told: Told) -> None:
+    run, _, results = told
+    before = {file: file.stat().st_mtime_ns for file in run.rglob("manifest.json")}
+    _, shown, _ = call("run", run.parent / "best.toml", "-o", run, "--device", "cpu", "--json")
+    assert json.loads(shown)["why"] == results["why"]
+    assert {file: file.stat().st_mtime_ns for file in run.rglob("manifest.json")} == before
+
+
+def test_the_recipe_of_a_file_and_of_the_command_line_must_agree(tmp_path: Path) -> None:
+    (tmp_path / "best.toml").write_text(TOML)
+    run = ["run", tmp_path / "best.toml", "--recipe", "published", "-o", tmp_path / "run"]
+    status, _, errors = call(*run)
+    assert status == 2
+    assert "recipe = 'best', but --recipe published was asked for" in errors
+
+
+def test_a_temperature_needs_a_loss_that_has_one(tmp_path: Path) -> None:
+    text = TOML + '[train.loss]\nname = "bpr"\n[train.sampler]\nname = "uniform"\nnegatives = 1\n'
+    (tmp_path / "best.toml").write_text(text)
+    status, _, errors = call("run", tmp_path / "best.toml", "-o", tmp_path / "run")
+    assert status == 2
+    assert "temperature" in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_arm_changes_the_use_the_temperature_and_the_epochs_alone() -> None:
+    host = BestConfig(data="-").train
+    arm = with_arm(host, Arm(temperature=0.1), 7)
+    assert (arm.false_negatives, arm.epochs, arm.loss.options) == ("sampled", 7, {"temperature": 0.1})
+    same = arm.model_copy(
+        update={"false_negatives": host.false_negatives, "epochs": host.epochs, "loss": host.loss}
+    )
+    assert same == host
+    assert with_arm(host, Arm(weight=0.5), 7).loss == host.loss
+
+
+def test_better_means_by_more_than_the_standard_error() -> None:
+    plain = np.zeros(100)
+    gain = np.zeros(100)
+    gain[:10] = 1.0  # mean 0.1, standard error 0.0302
+    assert better(gain, plain)
+    gain[10:16] = -1.0  # mean 0.04, standard error 0.0394
+    assert better(gain, plain)
+    gain[16:18] = -1.0  # mean 0.02, standard error 0.0426
+    assert not better(gain, plain)
+    assert not better(plain, plain)
