@@ -69,6 +69,20 @@ def test_links_and_best_linked(data, train):
         assert (ids[user].tolist(), best[user].tolist()) == twins.top_k(total, k, unlinked)
 
 
+@pytest.mark.parametrize("density", [0.004, 0.3], ids=["few", "many"])
+def test_best_linked_among_many_items(density):
+    random = np.random.default_rng(0)
+    train = TrainView.from_csr(sp.csr_array(random.random((20, 500)) < 0.01))
+    graph = (random.random((500, 500)) < density) * random.integers(1, 4, (500, 500)).astype(np.float32)
+    for k in (1, 7, 100, 600):
+        ids, best = _core.best_linked(csr(graph), *histories(train), k)
+        for user in range(20):
+            own_items = row(train, user)
+            total = graph[own_items].sum(axis=0)
+            unlinked = set(np.flatnonzero(total == 0).tolist()) | set(own_items.tolist())
+            assert (ids[user].tolist(), best[user].tolist()) == twins.top_k(total, k, unlinked)
+
+
 @settings(deadline=None)
 @given(data=st.data(), train=own.train_views())
 def test_dots(data, train):

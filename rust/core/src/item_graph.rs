@@ -5,8 +5,11 @@ use rayon::prelude::*;
 use crate::csr::Csr;
 use crate::memory::filled;
 use crate::pairs::{Pairs, USERS};
-use crate::ranking::{better, Ranked};
+use crate::ranking::{better, rank_row, Ranked};
 use crate::{Cancel, Error, Result};
+
+/// A history with more links than a part of all items is handled densely: one in so many.
+const DENSE: usize = 8;
 
 /// Links from each item to others, with positive weights.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +63,10 @@ impl<'a> ItemGraph<'a> {
         neighbours.zip(self.weights[start..stop].iter().copied())
     }
 
+    fn degree(&self, item: u32) -> usize {
+        self.links.row(item as usize).len()
+    }
+
     fn check(&self, n_items: usize) -> Result<()> {
         if n_items == self.links.n_cols() {
             return Ok(());
@@ -92,15 +99,17 @@ impl<'a> ItemGraph<'a> {
                     || (vec![0f32; train.n_cols()], Vec::new(), Vec::new()),
                     |(sums, touched, contenders), (offset, (ids, scores))| {
                         let history = train.row(block * USERS + offset);
-                        for &item in history {
-                            for (other, weight) in self.row(item) {
-                                let sum = &mut sums[other as usize];
-                                if *sum == 0.0 {
-                                    touched.push(other);
-                                }
-                                *sum += weight;
-                            }
+                        // With many links it is cheaper to look at every item than to list those touched.
+                        let n_links: usize = history.iter().map(|&item| self.degree(item)).sum();
+                        if n_links > sums.len() / DENSE {
+                            self.add_up(history, sums, |_| ());
+                            rank_row(sums, history, ids, scores);
+                            let none = ids.iter_mut().zip(scores).filter(|(_, s)| **s <= 0.0);
+                            none.for_each(|(id, score)| (*id, *score) = (-1, f32::NEG_INFINITY));
+                            sums.fill(0.0);
+                            return;
                         }
+                        self.add_up(history, sums, |item| touched.push(item));
                         for &item in history {
                             sums[item as usize] = 0.0;
                         }
@@ -126,6 +135,20 @@ impl<'a> ItemGraph<'a> {
                 );
         }
         Ok((ids, scores))
+    }
+
+    /// Adds each item's links with a history to its sum, in the order of the history.
+    #[inline]
+    fn add_up(&self, history: &[u32], sums: &mut [f32], mut first: impl FnMut(u32)) {
+        for &item in history {
+            for (other, weight) in self.row(item) {
+                let sum = &mut sums[other as usize];
+                if *sum == 0.0 {
+                    first(other);
+                }
+                *sum += weight;
+            }
+        }
     }
 
     /// For each candidate the sum of its links with the history, their number, and the largest: [U, M, 3].

@@ -85,7 +85,8 @@ pub(crate) fn better(a: &(f32, u32), b: &(f32, u32)) -> Ordering {
         .then(a.1.cmp(&b.1))
 }
 
-fn rank_row(scores: &[f32], mut masked: &[u32], ids: &mut [i64], best: &mut [f32]) {
+/// Ranks one row; `ids` and `best` hold what stands for no item.
+pub(crate) fn rank_row(scores: &[f32], mut masked: &[u32], ids: &mut [i64], best: &mut [f32]) {
     let k = ids.len();
     // Keep up to 2k + 64 contenders and halve them when full: O(I) in all, and most items fail the bar.
     let capacity = 2 * k.min(scores.len()) + 64;
