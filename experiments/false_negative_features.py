@@ -1,19 +1,19 @@
 """What each group of features of the false-negative model is worth, on hidden training positives.
 
     python experiments/false_negative_features.py CANDIDATES HIDDEN [--trees TREES]
-        [--calibration CALIBRATION] [--sources]
+        [--calibration CALIBRATION] [--ease L2 | --sources]
 
 Prints AUC and average precision (users that the fit has not seen) of groups alone and of all but one, for
-both classifiers, with the CPU seconds of making the features and of fitting. With --sources instead: how many
-hidden positives the 30 best of each source are, and how many none of the sources before it finds. Nothing
-held out is read.
+both classifiers, with the CPU seconds of making the features and of fitting. With --ease: of all groups, and
+of these and the score of EASE. With --sources: how many hidden positives are among the 30 best of a source,
+and how many of them none of the sources before it finds. Nothing held out is read.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,8 @@ from dtlns.false_negative_model.features import GROUPS, Group, World, make_featu
 from dtlns.false_negative_model.sources import PER_SOURCE, Links, find_candidates, links
 from dtlns.judges.hiding import is_member
 from dtlns.judges.quality import measure
+from dtlns.models.base import Scorer
+from dtlns.models.ease import EASE
 from dtlns.models.embedding import EmbeddingScorer
 from dtlns.models.itemknn import ItemKNN
 from dtlns.stages.calibration import OUT_OF_FOLD, rebuild_codes
@@ -44,6 +46,7 @@ def main() -> None:
     parser.add_argument("hidden", type=Path)
     parser.add_argument("--trees", type=Path)
     parser.add_argument("--calibration", type=Path, help="of a judge")
+    parser.add_argument("--ease", type=float, metavar="L2")
     parser.add_argument("--sources", action="store_true")
     parser.add_argument("--classifier", choices=KINDS, action="append")
     given = parser.parse_args()
@@ -77,10 +80,40 @@ def main() -> None:
     print(
         "\n| features | " + " | ".join(f"{kind}: AUC | AP | s" for kind in given.classifier or KINDS) + " |"
     )
-    for name, chosen in _rows(list(columns), list(codes)):
+    for name, chosen in _rows(list(columns), list(codes))[: None if given.ease is None else 1]:
         table = np.concatenate([_view(*columns[group], view) for group, view in chosen], axis=1)
-        cells = [_cell(kind, table, labels, users, train.n_users) for kind in given.classifier or KINDS]
-        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+        _print_row(name, table, given.classifier or KINDS, labels, users, train.n_users)
+    if given.ease is not None:
+        start = time.process_time()
+        score = pair_scores(EASE.fit(visible, l2=given.ease), users, items)
+        seconds = time.process_time() - start
+        everything = np.concatenate([*(table for _, table in columns.values()), score[:, None]], axis=1)
+        name = f"all and EASE ({seconds:.1f} s)"
+        _print_row(name, everything, given.classifier or KINDS, labels, users, train.n_users)
+
+
+def pair_scores(
+    scorer: Scorer, users: NDArray[np.int64], items: NDArray[np.int64], batch: int = 1024
+) -> NDArray[np.float32]:
+    """Score pairs that are sorted by user, float32 [N]."""
+    score = np.empty(len(users), dtype=np.float32)
+    for start in range(0, scorer.n_users, batch):
+        some = np.arange(start, min(start + batch, scorer.n_users))
+        rows = slice(*np.searchsorted(users, [start, start + batch]))
+        score[rows] = scorer.score(some)[users[rows] - start, items[rows]]
+    return score
+
+
+def _print_row(
+    name: str,
+    table: NDArray[np.float32],
+    kinds: Sequence[Kind],
+    labels: NDArray[np.bool_],
+    users: NDArray[np.int64],
+    n_users: int,
+) -> None:
+    cells = [_cell(kind, table, labels, users, n_users) for kind in kinds]
+    print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
 Part = tuple[Group, str]  # a group, and the view that its columns are of; all columns where it is empty
