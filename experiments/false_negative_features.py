@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("hidden", type=Path)
     parser.add_argument("--trees", type=Path)
     parser.add_argument("--calibration", type=Path, help="of a judge")
+    parser.add_argument("--shrinkage", type=float, default=0.0, help="of the item graph")
     parser.add_argument("--ease", type=float, metavar="L2")
     parser.add_argument("--sources", action="store_true")
     parser.add_argument("--classifier", choices=KINDS, action="append")
@@ -60,10 +61,10 @@ def main() -> None:
     if given.calibration:
         judged = read_chances(given.calibration / OUT_OF_FOLD, "p_hidden")
     if given.sources:
-        compare_sources(visible, held, scorer, codes)
+        compare_sources(visible, held, scorer, codes, given.shrinkage)
         return
     start = time.process_time()
-    graph = ItemKNN.fit(visible)
+    graph = ItemKNN.fit(visible, shrinkage=given.shrinkage)
     world = World(visible, scorer, graph, codes, find_candidates(scorer, graph, visible), judged)
     users, items = world.sourced.candidates.pairs()
     labels = is_member(held.indptr, held.indices, users, items)
@@ -147,10 +148,14 @@ def _cell(
 
 
 def compare_sources(
-    visible: TrainView, held: TrainView, scorer: EmbeddingScorer, codes: Mapping[str, PathCodes]
+    visible: TrainView,
+    held: TrainView,
+    scorer: EmbeddingScorer,
+    codes: Mapping[str, PathCodes],
+    shrinkage: float,
 ) -> None:
     """Print what each source finds, in an order in which trees come last, and longer lists for comparison."""
-    knn = links(ItemKNN.fit(visible))
+    knn = links(ItemKNN.fit(visible, shrinkage=shrinkage))
     graphs = {"graph": knn} | {
         f"{view} tree": neighbours(view_codes, visible) for view, view_codes in codes.items()
     }
