@@ -3,7 +3,8 @@
 Pairs: all candidates of some users, drawn among those who have a hidden positive among theirs, in the
 pipeline that was rebuilt without the hidden positives. So the share of positives is higher than in a
 catalogue at large, and AUC within users is the number to read. Training data only. After ± stands a standard
-error, from 1,000 bootstrap samples of the users.
+error, from 1,000 bootstrap samples of the users. Cost: different prompts that were asked, tokens computed for
+each, and prompts a second; what is known from before is not asked.
 
     python experiments/judge_table.py CANDIDATES TREES HIDDEN [--users 200] --judge-option NAME=VALUE ...
 
@@ -65,7 +66,7 @@ def main() -> None:
     print(f"{len(truth)} pairs of {len(some)} users, {truth.sum()} of them hidden positives")
     print(
         f"{'judge':28} {'positive':>8} {'AUC':>14} {'within users':>14} {'ECE':>7} {'raw ECE':>8} "
-        f"{'tokens':>7} {'pairs/s':>8}"
+        f"{'asked':>6} {'tokens':>7} {'asked/s':>8}"
     )
 
     def line(name: str, scores: np.ndarray, told: str = "") -> np.ndarray:
@@ -93,10 +94,9 @@ def main() -> None:
         before = replace(judge.cost)
         answers = judge.answers(replace(request, codes=shown), rows)
         odds = np.array([answer.log_odds for answer in answers])
-        seconds = judge.cost.seconds - before.seconds
+        asked, seconds = judge.cost.asked - before.asked, judge.cost.seconds - before.seconds
         tokens = judge.cost.computed_tokens - before.computed_tokens
-        known = judge.cost.asked == before.asked
-        told = "known before" if known else f"{tokens / len(truth):7.1f} {len(truth) / seconds:8.1f}"
+        told = f"{asked:6} {tokens / asked:7.1f} {asked / seconds:8.1f}" if asked else "known before"
         samples.append(line(name, odds, told))
     for name, one, other in (("llm - shuffled", *samples), ("llm - prefix rule", samples[0], prefix)):
         gap = one - other
