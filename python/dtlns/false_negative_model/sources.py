@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from dtlns import _core
 from dtlns.candidates import Candidates, make_candidates
 from dtlns.data.views import TrainView
+from dtlns.judges.hiding import is_member
 from dtlns.models.base import Scorer
 from dtlns.models.itemknn import ItemKNN
 
 PER_SOURCE = 30
+SHRINKAGES = (0.0, 5.0, 20.0, 100.0)  # users; from none to far more than most pairs of items share
 USERS_PER_BLOCK = 4096
 
 Links = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
@@ -70,6 +72,27 @@ def find_candidates(
     items, scores = (np.concatenate([block[at] for block in blocks]) for at in (0, 1))
     ranks = np.concatenate([block[2] for block in blocks], axis=1)
     return Sourced(Candidates(items, scores), ranks[0], ranks[1])
+
+
+def choose_shrinkage(visible: TrainView, held: TrainView) -> float:
+    """Choose the shrinkage of the item graph by the hidden positives among its candidates.
+
+    Args:
+        visible: The histories without the hidden positives.
+        held: The hidden positives.
+
+    Returns:
+        That of `SHRINKAGES` whose 20 best items of each user hold the most of them; of equals, the first.
+    """
+
+    def found(shrinkage: float) -> int:
+        graph = ItemKNN.fit(visible, shrinkage=shrinkage)
+        m = min(20, visible.n_items)
+        items, _ = _core.best_linked(links(graph), visible.indptr, visible.indices, visible.n_items, m)
+        users = np.repeat(np.arange(visible.n_users), m)
+        return int(is_member(held.indptr, held.indices, users, items.reshape(-1)).sum())
+
+    return max(SHRINKAGES, key=found)
 
 
 def links(graph: ItemKNN) -> Links:

