@@ -22,9 +22,10 @@ from dtlns.data.bundled import PREFIX
 from dtlns.data.dataset import Dataset
 from dtlns.errors import ConfigError
 from dtlns.evaluation.protocol import evaluate
+from dtlns.evaluation.selector import Selector
 from dtlns.lock import alone
 from dtlns.models.registry import load_scorer
-from dtlns.pipeline import SELECTION_METRIC, prepare_data, relative
+from dtlns.pipeline import prepare_data, relative
 from dtlns.rehearsal import rehearse
 from dtlns.run_report import write_report
 from dtlns.stages.candidates import hide_rule
@@ -69,6 +70,7 @@ def run_best(
             f"train.false_negatives = {config.train.false_negatives!r}",
             allowed="'ignore' for the host; `arms` say what is done with false negatives",
         )
+    Selector.parse(config.metric)
     trees = config.trees or TreesConfig()
     trained = [config.train, *(with_arm(config.train, arm, 1) for arm in config.arms)]
     rehearse(config.pretrain, [], [(settings, trees) for settings in trained])
@@ -140,7 +142,7 @@ class _Run:
             self.out / "models" / "prior", found, self.data, facts=self.facts, if_exists="reuse"
         )
         rows["prior"] = ("prior alone", alone_)
-        weight = chosen_weight(rows[f"{best}-prior"][1], SELECTION_METRIC)
+        weight = chosen_weight(rows[f"{best}-prior"][1], config.metric)
         chosen = f"{best}-prior" if weight > 0 else best
         self.why.append(
             f"the prior's weight is {weight:g} times the host's own spread"
@@ -179,6 +181,7 @@ class _Run:
             judged=found,
             selection=selection,
             start=start,
+            metric=self.config.metric,
             facts=self.facts,
             device=self.device,
             if_exists="reuse",
@@ -202,7 +205,7 @@ class _Run:
         )
         plainly = self._users(plain)
         self.why.append(
-            f"validation {SELECTION_METRIC}: plain {plainly.mean():.4f}; after {trial} epochs {told}"
+            f"validation {config.metric}: plain {plainly.mean():.4f}; after {trial} epochs {told}"
         )
         if not better(values[at], plainly):
             self.why.append("no use of the false negatives is better than none by more than its error")
@@ -218,17 +221,24 @@ class _Run:
 
     def _with_prior(self, name: str, model: Artifact, found: Artifact) -> Artifact:
         return write_with_prior(
-            self.out / "models" / name, model, found, self.data, facts=self.facts, if_exists="reuse"
+            self.out / "models" / name,
+            model,
+            found,
+            self.data,
+            metric=self.config.metric,
+            facts=self.facts,
+            if_exists="reuse",
         )
 
     def _users(self, model: Artifact) -> NDArray[np.float64]:
         """Return the metric of each validation user."""
         assert self.data.valid is not None
         scorer = load_scorer(model.path)
+        name, k = Selector.parse(self.config.metric)
         measured = evaluate(
-            scorer, self.data.train, self.data.valid, ks=[20], metrics=["recall"], device=self.device
+            scorer, self.data.train, self.data.valid, ks=[k], metrics=[name], device=self.device
         )
-        return measured.per_user[SELECTION_METRIC]
+        return measured.per_user[self.config.metric]
 
     def _results(self, rows: dict[str, tuple[str, Artifact]], chosen: str, found: Artifact) -> dict[str, Any]:
         config, data = self.config, self.data
@@ -252,6 +262,7 @@ class _Run:
             },
             "seed": config.train.seed,
             "chosen": str(rows[chosen][1].path.relative_to(self.out)),
+            "metric": config.metric,
             "why": self.why,
             "calibration": None,
             "rows": entries,

@@ -240,6 +240,7 @@ class BestConfig(Settings):
         calibration: How positives are hidden.
         hidings: How many times; once where the latest ones are hidden, which are always the same.
         train: The host. Its `epochs` bound the plain training.
+        metric: What validation measures for every choice.
         arms: Ways to use false negatives. Each is tried from the plain host on.
         trial: Share of `train.epochs` that an arm is tried for.
         finish: Share of `train.epochs` that the best arm may go on for.
@@ -265,8 +266,10 @@ class BestConfig(Settings):
         learning_rate=2e-3,
         patience=2,
     )
+    metric: str = "ndcg@20"
     arms: tuple[Arm, ...] = Field(
-        (Arm(temperature=0.09), Arm(top=5, temperature=0.12), Arm(top=5, weight=0.5)), min_length=1
+        (Arm(scale=20.0, temperature=0.08), Arm(top=10, temperature=0.1), Arm(top=5, weight=0.5)),
+        min_length=1,
     )
     trial: Share = 0.2
     finish: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5

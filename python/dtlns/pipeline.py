@@ -186,6 +186,7 @@ def _run(
             "interactions": data.train.n_interactions,
         },
         "seed": config.train.seed,
+        "metric": SELECTION_METRIC,
         "chosen": _choose(entries),
         "calibration": None if calibration is None else load_calibration(calibration)[1],
         "rows": entries,

@@ -64,8 +64,9 @@ def caption(results: dict[str, Any]) -> str:
     return (
         f"Protocol {first['protocol']}: full ranking, training interactions masked and nothing else; "
         f"{users} test users; one seed ({results['seed']}), so small differences mean nothing. "
-        "* chosen on validation Recall@20. Validation also chose each row's epoch, so its columns flatter; "
-        "test chose nothing and was opened after all rows were trained."
+        f"* chosen on validation {results['metric']}. "
+        "Validation also chose each row's epoch, so its columns flatter; test chose nothing and was "
+        "opened after all rows were trained."
     )
 
 

@@ -63,7 +63,7 @@ def test_it_says_what_it_chose_and_why(told: Told) -> None:
     names = [row["name"] for row in results["rows"]]
     assert names[0] == "mf, shared-uniform"
     assert {"prior alone", "mf, shared-uniform + prior", "popularity", "ItemKNN (cosine)"} <= set(names)
-    valid = {row["folder"]: row["result"]["valid"]["recall@20"] for row in results["rows"]}
+    valid = {row["folder"]: row["result"]["valid"]["ndcg@20"] for row in results["rows"]}
     assert valid[results["chosen"]] >= valid["models/plain"]
 
 
