@@ -9,7 +9,7 @@ import click
 
 from dtlns.artifacts import open_artifact
 from dtlns.cli import options
-from dtlns.cli.hidden import hidden_positives
+from dtlns.cli.hidden import hidden_folder, hidden_positives
 from dtlns.config import CalibrationConfig, checked
 from dtlns.judges.registry import prepare_judge
 from dtlns.stages.calibration import load_calibration, write_calibration
@@ -65,7 +65,7 @@ def command(
     asked = options.judge_from(judge, judge_options)  # refused before the training, not after it
     prepare_judge(asked)
     found, codes = open_artifact(candidates, CANDIDATES), open_artifact(trees, TREES)
-    without = hidden_positives(found, out, hidden, device, settings)
+    without = hidden_positives(found, hidden_folder(out, hidden), device, settings)
     exists = options.if_exists(force)
     artifact = write_calibration(out, found, codes, without, asked, users=users, if_exists=exists)
     calibration, measured = load_calibration(artifact)

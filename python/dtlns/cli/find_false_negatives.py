@@ -10,6 +10,7 @@ import click
 
 from dtlns.artifacts import open_artifact
 from dtlns.cli import options
+from dtlns.cli.hidden import hidden_folder, hidden_positives
 from dtlns.config import CalibrationConfig
 from dtlns.errors import ConfigError
 from dtlns.false_negative_model.classifier import KINDS, Kind
@@ -17,11 +18,9 @@ from dtlns.false_negative_model.features import GROUPS, Group
 from dtlns.stages.calibration import KIND as CALIBRATION
 from dtlns.stages.candidates import KIND as CANDIDATES
 from dtlns.stages.false_negative_model import write_found
-from dtlns.stages.hidden import write_hidden
 from dtlns.stages.judging import KIND as JUDGED
 from dtlns.stages.pretrain import KIND as PRETRAINED
 from dtlns.stages.trees import KIND as TREES
-from dtlns.training.progress import stderr_progress
 
 
 @click.command("find-false-negatives")
@@ -93,17 +92,11 @@ def command(
     judge = None
     if judged is not None:
         judge = open_artifact(judged, JUDGED), [open_artifact(path, CALIBRATION) for path in calibrations]
-    first = hidden or out.with_name(out.name + "-hidden")
+    first = hidden_folder(out, hidden)
+    folders = [first, *(first.with_name(f"{first.name}-{at}") for at in range(1, hidings))]
     without = [
-        write_hidden(
-            first if at == 0 else first.with_name(f"{first.name}-{at}"),
-            found,
-            CalibrationConfig(seed=at),
-            device=device,
-            if_exists="reuse",
-            progress=stderr_progress(),
-        )
-        for at in range(hidings)
+        hidden_positives(found, folder, device, CalibrationConfig(seed=at), as_it_is=True)
+        for at, folder in enumerate(folders)
     ]
     written = write_found(
         out,

@@ -12,28 +12,29 @@ from dtlns.training.progress import stderr_progress
 
 def hidden_positives(
     candidates: Artifact,
-    out: Path,
-    hidden: Path | None,
+    folder: Path,
     device: str,
-    settings: CalibrationConfig | None = None,
+    settings: CalibrationConfig,
+    *,
+    as_it_is: bool = False,
 ) -> Artifact:
     """Open the hidden positives, or hide some and pretrain without them.
 
     Args:
         candidates: What is calibrated for.
-        out: The command's output; the folder lies beside it where none is given.
-        hidden: The folder, as given by --hidden.
+        folder: Where they are kept.
         device: Where to train.
-        settings: What shall be hidden; None takes what is there, and where nothing is, the defaults.
+        settings: What shall be hidden.
+        as_it_is: Take what is there, whatever was hidden; else it is made again where that was something
+            else.
     """
-    folder = hidden or out.with_name(out.name + "-hidden")
-    if settings is None and folder.exists():
+    if as_it_is and folder.exists():
         return open_artifact(folder, KIND)
     return write_hidden(
-        folder,
-        candidates,
-        settings or CalibrationConfig(),
-        device=device,
-        if_exists="reuse",
-        progress=stderr_progress(),
+        folder, candidates, settings, device=device, if_exists="reuse", progress=stderr_progress()
     )
+
+
+def hidden_folder(out: Path, hidden: Path | None) -> Path:
+    """Return what --hidden says, or the folder beside a command's output."""
+    return hidden or out.with_name(out.name + "-hidden")

@@ -10,7 +10,8 @@ import click
 
 from dtlns.artifacts import Artifact, open_artifact
 from dtlns.cli import options
-from dtlns.cli.hidden import hidden_positives
+from dtlns.cli.hidden import hidden_folder, hidden_positives
+from dtlns.config import CalibrationConfig
 from dtlns.data.dataset import load_dataset
 from dtlns.judges.base import Judge
 from dtlns.judges.registry import prepare_judge
@@ -121,7 +122,7 @@ def command(
     exists = options.if_exists(force)
     if control is not None:
         truth = None if data is None else load_dataset(data)
-        needed = hidden_positives(found, out, hidden, device) if control == "no-judge" else None
+        needed = _hidden(found, out, hidden, device) if control == "no-judge" else None
         write_control(out, found, control, hidden=needed, data=truth, if_exists=exists)
     elif trees is not None:
         codes = open_artifact(trees, TREES)
@@ -130,7 +131,7 @@ def command(
         prepare_judge(judge)
         if fitted is None:
             beside = out.with_name(out.name + "-calibration")
-            without = hidden_positives(found, out, hidden, device)
+            without = _hidden(found, out, hidden, device)
             fitted = write_calibration(beside, found, codes, without, judge, users=users, if_exists="reuse")
         write_judged(out, found, codes, fitted, judge=judge, if_exists=exists)
     summary = json.loads((out / "summary.json").read_bytes())
@@ -145,6 +146,10 @@ def _judge(name: str | None, texts: tuple[str, ...], fitted: Artifact | None) ->
     judge = options.judge_from(name or fitted.config["judge"], texts)
     check_calibrated(judge, fitted)
     return judge
+
+
+def _hidden(found: Artifact, out: Path, hidden: Path | None, device: str) -> Artifact:
+    return hidden_positives(found, hidden_folder(out, hidden), device, CalibrationConfig(), as_it_is=True)
 
 
 def _describe(summary: dict[str, Any]) -> str:

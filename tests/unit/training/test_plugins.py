@@ -45,9 +45,18 @@ class Reader:
         """Nothing is held."""
 
 
-def test_the_judge_that_needs_a_language_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("band", [None, (0.5, 2.5)])
+def test_the_judge_that_needs_a_language_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, band: tuple[float, float] | None
+) -> None:
     monkeypatch.setattr("dtlns.judges.llm.judge.start_engine", lambda *_: Reader())
-    check_judge(lambda: LLMJudge(engine="replay", model="none", answers=tmp_path / "answers"))
+    check_judge(lambda: LLMJudge(engine="replay", model="none", answers=tmp_path / "answers", band=band))
+
+
+def upper_tenth(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Look at some pairs alone, and which ones depends on the others."""
+    bits = scores.sum(axis=1, keepdims=True)
+    return np.where(bits > np.quantile(bits, 0.9), scores, np.float32(np.nan)).astype(np.float32)
 
 
 def judge(change: Callable[[NDArray[np.float32]], Any], **other: Any) -> Callable[[], Any]:
@@ -80,6 +89,8 @@ class Twice(PrefixJudge):
         (judge(lambda s: s + np.arange(len(s), dtype=np.float32)[:, None]), "depends on the order"),
         (unkeyed, "the same request gives other scores"),
         (Twice, "not different names"),
+        (judge(upper_tenth), "a score is not finite"),
+        (judge(upper_tenth, partial_columns=["structural", "semantic"]), "depends on the number"),
     ],
 )
 def test_broken_judges_fail(make: Callable[[], Any], message: str) -> None:

@@ -74,7 +74,7 @@ class AnswerStore:
         Raises:
             ArtifactError: A part is damaged.
         """
-        wanted = None if keys is None else pl.DataFrame({"key": list(set(keys))}, schema={"key": pl.String})
+        wanted = None if keys is None else pl.DataFrame({"key": list(keys)}, schema={"key": pl.String})
         while True:
             found: dict[str, Answer] = {}
             try:

@@ -98,12 +98,13 @@ class LLMJudge:
         Raises:
             JudgeError: Prompts have no answer; those that have one are kept.
         """
-        rows = self.asked(request)
-        scores = np.full((len(rows), 1), np.nan, dtype=np.float32)
-        scores[rows, 0] = [answer.log_odds for answer in self.answers(request, rows)]
         if self.settings.band is None:
-            return scores
-        return np.concatenate([PrefixJudge().score(request), scores], axis=1)
+            return np.array([[one.log_odds] for one in self.answers(request)], np.float32).reshape(-1, 1)
+        by_rule = PrefixJudge().score(request)
+        rows = self._in_band(by_rule)
+        by_model = np.full((len(rows), 1), np.nan, dtype=np.float32)
+        by_model[rows, 0] = [one.log_odds for one in self.answers(request, rows)]
+        return np.concatenate([by_rule, by_model], axis=1)
 
     def asked(self, request: JudgeRequest) -> NDArray[np.bool_]:
         """Tell which pairs the model is asked about, bool [N]: those in the band, and all without one.
@@ -112,8 +113,12 @@ class LLMJudge:
         """
         if self.settings.band is None:
             return np.ones(len(request.candidates.pairs()[0]), dtype=np.bool_)
-        bits = PrefixJudge().score(request).sum(axis=1)
+        return self._in_band(PrefixJudge().score(request))
+
+    def _in_band(self, by_rule: NDArray[np.float32]) -> NDArray[np.bool_]:
+        assert self.settings.band is not None
         low, high = self.settings.band
+        bits = by_rule.sum(axis=1)
         inside: NDArray[np.bool_] = (bits >= low) & (bits <= high)
         return inside
 
