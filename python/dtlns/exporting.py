@@ -18,6 +18,7 @@ from dtlns.data.views import TrainView
 from dtlns.errors import ConfigError, InputError
 from dtlns.models.base import Scorer
 from dtlns.models.embedding import EmbeddingScorer
+from dtlns.models.prior import WithPrior
 from dtlns.recommendation import own_ids
 from dtlns.whole_file import check_free_file, whole_file
 
@@ -83,6 +84,9 @@ def _write(
         raise InputError(
             f"the model, {type(scorer).__name__}, has no vectors",
             allowed="a model of embeddings: ials, or one that is trained by epochs, such as mf or lightgcn",
+            hint="the host without its prior has some: RUN/models/host or RUN/models/plain"
+            if isinstance(scorer, WithPrior)
+            else None,
         )
     if out.suffix.lower() not in kinds:
         raise InputError(f"{out}: the suffix {out.suffix!r} is not known", allowed=", ".join(kinds))
