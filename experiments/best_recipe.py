@@ -1,7 +1,8 @@
 """The recommended recipe with several seeds, beside tuned baselines and the host's other samplers.
 
-A seed decides pretraining, trees, what is hidden, the classifier and the host. Test pairs are read once, when
-everything is trained. Differences and intervals are those of `dtlns compare` (docs/concepts/significance.md).
+A seed decides pretraining, trees, what is hidden, the classifier and the host. Validation makes every choice,
+by the recipe's metric; test pairs are read when a seed's models are trained, and choose nothing. Differences
+and intervals are those of `dtlns compare` (docs/concepts/significance.md).
 
     python experiments/best_recipe.py DATASET -o OUT [--config FILE.toml] [--seeds 5] [--against itemknn ease]
 
@@ -35,14 +36,14 @@ def with_seed(config: BestConfig, seed: int) -> BestConfig:
         update={
             "train": config.train.model_copy(update={"seed": seed}),
             "pretrain": config.pretrain.model_copy(update={"seed": seed}),
-            "trees": config.trees and config.trees.model_copy(update={"seed": seed}),
+            "trees": config.trees.model_copy(update={"seed": seed}),
             # hidings take the seeds that follow each other
             "calibration": config.calibration.model_copy(update={"seed": 100 * seed}),
         }
     )
 
 
-def baseline(name: str, out: Path, data: Dataset, host: TrainConfig) -> Artifact:
+def baseline(name: str, out: Path, data: Dataset, host: TrainConfig, metric: str) -> Artifact:
     """Fit a tuned model without epochs, or train the host with another sampler: `in-batch`."""
     if name == "in-batch":
         sampler = SamplerConfig(name="in-batch")
@@ -50,13 +51,14 @@ def baseline(name: str, out: Path, data: Dataset, host: TrainConfig) -> Artifact
             out,
             data,
             host.model_copy(update={"sampler": sampler}),
+            metric=metric,
             device="cpu",
             if_exists="reuse",
             resume=True,
         )
     sampler = SamplerConfig(name="uniform")
     settings = TrainConfig(model=ModelConfig(name=name), sampler=sampler, tune=True)
-    return write_model(out, data, settings, if_exists="reuse")
+    return write_model(out, data, settings, metric=metric, if_exists="reuse")
 
 
 def main() -> None:
@@ -80,24 +82,28 @@ def main() -> None:
         print(f"seed {seed}: " + "; ".join(results["why"]), flush=True)
         named = {
             "plain": "plain",
+            "longer": "plain, trained on",
+            "host": "host alone",
             "plain-prior": "plain + prior",
+            "host-prior": "host + prior",
             "prior": "prior alone",
-            "chosen": "full recipe",
         }
-        places = {name: out / "models" / name for name in named}
-        places["chosen"] = out / results["chosen"]
+        there = {entry["folder"] for entry in results["rows"]}
         for name, title in named.items():
-            rows.setdefault(title, []).append(open_artifact(places[name], "model"))
-        # the host alone: what false negatives made of it, before any prior
-        folders = [entry["folder"] for entry in results["rows"] if "false negatives" in entry["name"]]
-        alone = next((folder for folder in folders if not folder.endswith("-prior")), "models/plain")
-        rows.setdefault("host alone", []).append(open_artifact(out / alone, "model"))
+            # where no use of false negatives won, the plain host is what there is
+            tries = [f"models/{each}" for each in (name, name.replace("host", "plain"))]
+            tries.append(tries[-1].replace("plain", "longer"))
+            folder = next(folder for folder in tries if folder in there)
+            rows.setdefault(title, []).append(open_artifact(out / folder, "model"))
+        rows.setdefault("chosen", []).append(open_artifact(out / results["chosen"], "model"))
         if "in-batch" in given.against:
             host = config.train.model_copy(update={"seed": seed})
-            rows.setdefault("plain, in-batch", []).append(baseline("in-batch", out / "in-batch", data, host))
+            rows.setdefault("plain, in-batch", []).append(
+                baseline("in-batch", out / "in-batch", data, host, config.metric)
+            )
     for name in given.against:
         if name != "in-batch":
-            rows[f"{name}, tuned"] = [baseline(name, given.output / name, data, config.train)]
+            rows[f"{name}, tuned"] = [baseline(name, given.output / name, data, config.train, config.metric)]
 
     tested = {title: [measure_model(model, data)["test"] for model in row] for title, row in rows.items()}
     values = {
@@ -117,7 +123,7 @@ def main() -> None:
         for reference in ["plain", *references]:
             others = {
                 (title, reference, metric): values[title, metric]
-                for title in ("host alone", "full recipe", "plain + prior", "prior alone")
+                for title in ("host alone", "chosen", "plain + prior", "host + prior", "prior alone")
             }
             found |= bootstrap_difference(values[reference, metric], others)
     print("\nDifferences with 95 % bootstrap intervals; p after Holm over this table")
@@ -130,10 +136,12 @@ def main() -> None:
     for seed in range(given.seeds):
         out = given.output / f"seed-{seed}"
         facts = {path.parent: json.loads(path.read_text()) for path in out.rglob("run.json")}
+        known = {"pretrained", "trees", "candidates", "found", "hidden", "hidden-2", "hidden-3", "prior"}
+        known |= {"plain", "longer", "host", "plain-prior", "host-prior", *(arm.name for arm in config.arms)}
         ours = {
             folder: fact["wall_seconds"]
             for folder, fact in facts.items()
-            if folder.name not in ("popularity", "itemknn", "in-batch")
+            if folder.name not in ("popularity", "itemknn", "in-batch") and folder.name in known
         }
         shares.append(sum(ours.values()) / ours[out / "models" / "plain"])
     told = ", ".join(f"{x:.2f}" for x in shares)

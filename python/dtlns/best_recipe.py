@@ -1,8 +1,8 @@
 """The stage graph of `dtlns run --recipe best`: a host, what false negatives do for it, and a prior.
 
 Everything up to the false negatives is made of the training split. The plain host is trained first. From it
-each arm, a way to use the false negatives, is tried for a few epochs; the best one goes on. Validation
-chooses arm, epoch and weight of the prior, and keeps the plain host where nothing else is better.
+each arm, a way to use the false negatives, is tried for a few epochs; the best one goes on, if it is better
+than the plain host with as many epochs more. Validation chooses arm, epoch and weight of the prior.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtlns.artifacts import Artifact, write_json
-from dtlns.config import Arm, BestConfig, SelectionConfig, TreesConfig
+from dtlns.config import Arm, BestConfig, SelectionConfig
 from dtlns.data.bundled import PREFIX
 from dtlns.data.dataset import Dataset
 from dtlns.errors import ConfigError
@@ -30,12 +30,13 @@ from dtlns.rehearsal import rehearse
 from dtlns.run_report import write_report
 from dtlns.stages.candidates import hide_rule
 from dtlns.stages.evaluation import evaluate_model
-from dtlns.stages.prior import chosen_weight, write_prior_alone, write_with_prior
+from dtlns.stages.prior import WEIGHTS, chosen_weight, write_prior_alone, write_with_prior
 from dtlns.stages.training import write_model
 from dtlns.stages.upstream import Upstream
 from dtlns.training.progress import Progress
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
 
+Rows = dict[str, tuple[str, Artifact]]  # title and model, by name
 log = logging.getLogger(__name__)
 
 
@@ -65,15 +66,21 @@ def run_best(
     """
     if (out / "manifest.json").exists():
         raise ConfigError(f"{out} holds a data set or an artefact", hint="choose a folder for the run alone")
-    if config.train.false_negatives != "ignore":
-        raise ConfigError(
-            f"train.false_negatives = {config.train.false_negatives!r}",
-            allowed="'ignore' for the host; `arms` say what is done with false negatives",
-        )
+    host = config.train
+    for place, value, wanted, why in (
+        ("train.false_negatives", host.false_negatives, "ignore", "arms say what is done with them"),
+        ("train.refresh_every", host.refresh_every, 0, "false negatives are found once"),
+        ("train.tune", host.tune, False, "the arms are what is chosen"),
+        ("train.sampler.multi_view", host.sampler.multi_view, False, "the trees are features here"),
+        ("calibration.users", config.calibration.users, None, "no judge is asked"),
+    ):
+        if value != wanted:
+            raise ConfigError(
+                f"{place} = {value!r} in the recipe best", allowed=str(wanted).lower(), hint=why
+            )
     Selector.parse(config.metric)
-    trees = config.trees or TreesConfig()
     trained = [config.train, *(with_arm(config.train, arm, 1) for arm in config.arms)]
-    rehearse(config.pretrain, [], [(settings, trees) for settings in trained])
+    rehearse(config.pretrain, [], [(settings, config.trees) for settings in trained])
     with alone(out):
         return _Run(config, out, base or Path(), device, progress).run()
 
@@ -120,39 +127,39 @@ class _Run:
         if self.data.valid is None:
             raise ConfigError(f"{self.data.path} has no validation split to choose on")
         self.facts = {"dataset": relative(self.data.path, out / "models" / "any")}
+        name, k = Selector.parse(config.metric)
+        self.metric = f"{name}@{k}"
+        self.measured: dict[Path, NDArray[np.float64]] = {}
         self.why: list[str] = []
 
     def run(self) -> dict[str, Any]:
         config = self.config
         upstream = Upstream(self.out, self.data, config, device=self.device, progress=self.progress)
-        hidings = config.hidings if hide_rule(self.data) == "random" else 1
-        found = upstream.found(config.trees or None, hidings, config.calibration.seed)
+        by = config.calibration.by
+        rule = hide_rule(self.data) if by == "auto" else by
+        # the latest ones are the same each time
+        hidings = config.hidings if rule == "random" else 1
+        found = upstream.found(config.trees if config.use_trees else None, hidings)
 
-        plain = self._train("plain", config.train)
-        host = self._with_arms(plain, found)
-        rows = {"plain": (self._name(None), plain)}
-        if host is not None:
-            arm, model = host
-            rows["host"] = (self._name(arm), model)
-        best = "host" if host is not None else "plain"
-        for name in dict.fromkeys(("plain", best)):
+        rows = self._hosts(found)
+        best = "host" if "host" in rows else "longer" if self._wins(rows, "longer", "plain") else "plain"
+        for name in dict.fromkeys(("longer" if best == "longer" else "plain", best)):
             title, model = rows[name]
             rows[f"{name}-prior"] = (f"{title} + prior", self._with_prior(f"{name}-prior", model, found))
-        alone_ = write_prior_alone(
+        # from the simplest to the fullest; each has to be better by more than its error
+        chosen = "plain"
+        for name in list(rows)[1:]:
+            if self._wins(rows, name, chosen):
+                chosen = name
+        self._explain(rows, chosen)
+        prior = write_prior_alone(
             self.out / "models" / "prior", found, self.data, facts=self.facts, if_exists="reuse"
         )
-        rows["prior"] = ("prior alone", alone_)
-        weight = chosen_weight(rows[f"{best}-prior"][1], config.metric)
-        chosen = f"{best}-prior" if weight > 0 else best
-        self.why.append(
-            f"the prior's weight is {weight:g} times the host's own spread"
-            if weight > 0
-            else "the prior makes validation no better and is left out"
-        )
+        rows["prior"] = ("prior alone", prior)
         for name, title in (("popularity", "popularity"), ("itemknn", "ItemKNN (cosine)")):
             simple = TrainConfig(model=ModelConfig(name=name), sampler=SamplerConfig(name="uniform"))
             rows[name] = (title, self._train(name, simple))
-        return self._results(rows, chosen, found)
+        return self._results(rows, chosen)
 
     def _name(self, arm: Arm | None) -> str:
         train = self.config.train
@@ -181,7 +188,7 @@ class _Run:
             judged=found,
             selection=selection,
             start=start,
-            metric=self.config.metric,
+            metric=self.metric,
             facts=self.facts,
             device=self.device,
             if_exists="reuse",
@@ -189,35 +196,54 @@ class _Run:
             progress=self.progress,
         )
 
-    def _with_arms(self, plain: Artifact, found: Artifact) -> tuple[Arm, Artifact] | None:
-        """Try the arms, let the best one go on, and return it where it is better than the plain host."""
-        config = self.config
-        trial = max(1, round(config.trial * config.train.epochs))
-        tried = [
-            (arm, self._train(arm.name, with_arm(config.train, arm, trial), found, arm, plain))
+    def _hosts(self, found: Artifact) -> Rows:
+        """Train the plain host, let it go on, try the arms, and let the best one go on where it wins."""
+        config, host = self.config, self.config.train
+        trial = max(1, round(config.trial * host.epochs))
+        whole = trial + round(config.finish * host.epochs)
+        plain = self._train("plain", host)
+        rows: Rows = {"plain": (self._name(None), plain)}
+        # What more epochs alone would do: without it, they would pass for the work of false negatives.
+        longer = self._train("longer", host.model_copy(update={"epochs": whole}), start=plain)
+        rows["longer"] = (f"{self._name(None)}, trained on", longer)
+        tried = {
+            arm.name: (arm, self._train(arm.name, with_arm(host, arm, trial), found, arm, plain))
             for arm in config.arms
-        ]
-        values = [self._users(model) for _, model in tried]
-        at = max(range(len(tried)), key=lambda at: float(values[at].mean()))
-        arm, model = tried[at]
-        told = ", ".join(
-            f"{each.name} {value.mean():.4f}" for (each, _), value in zip(tried, values, strict=True)
-        )
-        plainly = self._users(plain)
+        }
+        values = {name: self._mean(model) for name, (_, model) in tried.items()}
+        told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
         self.why.append(
-            f"validation {config.metric}: plain {plainly.mean():.4f}; after {trial} epochs {told}"
+            f"validation {self.metric}: plain {self._mean(plain):.4f}, trained on {self._mean(longer):.4f}; "
+            f"after {trial} epochs from plain on {told}"
         )
-        if not better(values[at], plainly):
+        arm, model = tried[max(values, key=lambda name: values[name])]
+        if all(better(self._users(model), self._users(other)) for other in (plain, longer)):
+            went_on = self._train("host", with_arm(host, arm, whole), found, arm, plain)
+            rows["host"] = (self._name(arm), went_on)
+            self.why.append(f"{arm.name} goes on to {self._mean(went_on):.4f}")
+        else:
             self.why.append("no use of the false negatives is better than none by more than its error")
-            return None
-        rest = round(config.finish * config.train.epochs)
-        if rest:
-            settings = with_arm(config.train, arm, rest)
-            further = self._train("host", settings, found, arm, model)
-            if float(self._users(further).mean()) > float(values[at].mean()):
-                model = further
-        self.why.append(f"{arm.name} goes on to {self._users(model).mean():.4f}")
-        return arm, model
+        return rows
+
+    def _explain(self, rows: Rows, chosen: str) -> None:
+        """Say what the rows are worth on validation, and which one was taken."""
+        for name in rows:
+            if name.endswith("-prior"):
+                weight = chosen_weight(rows[name][1], self.metric)
+                at_end = ", the last of the grid" if weight == WEIGHTS[-1] else ""
+                self.why.append(
+                    f"{rows[name][0]}: {self._mean(rows[name][1]):.4f}, the prior's weight being {weight:g} "
+                    f"times the host's own spread{at_end}"
+                )
+        self.why.append(
+            f"chosen: {rows[chosen][0]}; nothing that is fuller is better by more than its standard error"
+        )
+
+    def _wins(self, rows: Rows, one: str, other: str) -> bool:
+        return better(self._users(rows[one][1]), self._users(rows[other][1]))
+
+    def _mean(self, model: Artifact) -> float:
+        return float(self._users(model).mean())
 
     def _with_prior(self, name: str, model: Artifact, found: Artifact) -> Artifact:
         return write_with_prior(
@@ -225,22 +251,24 @@ class _Run:
             model,
             found,
             self.data,
-            metric=self.config.metric,
+            metric=self.metric,
             facts=self.facts,
             if_exists="reuse",
         )
 
     def _users(self, model: Artifact) -> NDArray[np.float64]:
         """Return the metric of each validation user."""
-        assert self.data.valid is not None
-        scorer = load_scorer(model.path)
-        name, k = Selector.parse(self.config.metric)
-        measured = evaluate(
-            scorer, self.data.train, self.data.valid, ks=[k], metrics=[name], device=self.device
-        )
-        return measured.per_user[self.config.metric]
+        if model.path not in self.measured:
+            assert self.data.valid is not None
+            name, k = Selector.parse(self.metric)
+            scorer = load_scorer(model.path)
+            result = evaluate(
+                scorer, self.data.train, self.data.valid, ks=[k], metrics=[name], device=self.device
+            )
+            self.measured[model.path] = result.per_user[self.metric]
+        return self.measured[model.path]
 
-    def _results(self, rows: dict[str, tuple[str, Artifact]], chosen: str, found: Artifact) -> dict[str, Any]:
+    def _results(self, rows: Rows, chosen: str) -> dict[str, Any]:
         config, data = self.config, self.data
         # Only now, when everything is chosen, is the test split looked at: once for each row.
         entries = [
@@ -262,7 +290,7 @@ class _Run:
             },
             "seed": config.train.seed,
             "chosen": str(rows[chosen][1].path.relative_to(self.out)),
-            "metric": config.metric,
+            "metric": self.metric,
             "why": self.why,
             "calibration": None,
             "rows": entries,

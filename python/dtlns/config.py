@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -37,7 +37,7 @@ class SplitConfig(Settings):
     by: Literal["random", "time", "last-out"] = "random"
     valid: Share = 0.1
     test: Share = 0.2
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> Self:
@@ -86,7 +86,7 @@ class TreesConfig(Settings):
         1.6,
     )
     structural: StructuralConfig = StructuralConfig()
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
 
     @field_validator("views")
     @classmethod
@@ -128,7 +128,7 @@ class CalibrationConfig(Settings):
 
     share: Share = 0.1
     by: Literal["auto", "random", "latest"] = "auto"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     users: int | None = Field(None, ge=1)
 
 
@@ -235,15 +235,15 @@ class BestConfig(Settings):
         output: Where the run's folder goes; relative to the working directory.
         split: Used when the data set has no split yet.
         pretrain: The model behind candidates, features and the semantic tree; without validation.
-        trees: The index trees, or `trees = false` for none.
-        candidates: Candidates per user that are written down; the false-negative model finds its own.
+        trees: The index trees.
+        use_trees: Whether there are any.
         calibration: How positives are hidden.
         hidings: How many times; once where the latest ones are hidden, which are always the same.
         train: The host. Its `epochs` bound the plain training.
         metric: What validation measures for every choice.
         arms: Ways to use false negatives. Each is tried from the plain host on.
         trial: Share of `train.epochs` that an arm is tried for.
-        finish: Share of `train.epochs` that the best arm may go on for.
+        finish: Share of `train.epochs` that the best arm may go on for after that.
         top: Cut-offs K of the metrics.
     """
 
@@ -254,8 +254,9 @@ class BestConfig(Settings):
     pretrain: TrainConfig = TrainConfig(
         model=ModelConfig(name="ials", options={"factors": 128}), sampler=SamplerConfig(name="uniform")
     )
-    trees: TreesConfig | Literal[False] = TreesConfig()
-    candidates: int = Field(20, ge=1)
+    trees: TreesConfig = TreesConfig()
+    use_trees: bool = True
+    candidates: ClassVar[int] = 20  # of the artefact; the false-negative model finds its own
     calibration: CalibrationConfig = CalibrationConfig()
     hidings: int = Field(3, ge=1)
     train: TrainConfig = TrainConfig(
@@ -267,10 +268,7 @@ class BestConfig(Settings):
         patience=2,
     )
     metric: str = "ndcg@20"
-    arms: tuple[Arm, ...] = Field(
-        (Arm(scale=20.0, temperature=0.08), Arm(top=10, temperature=0.1), Arm(top=5, weight=0.5)),
-        min_length=1,
-    )
+    arms: tuple[Arm, ...] = Field((Arm(scale=20.0, temperature=0.08), Arm(top=5, weight=0.5)), min_length=1)
     trial: Share = 0.2
     finish: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     top: tuple[Annotated[int, Field(ge=1)], ...] = Field((5, 10, 20, 30, 50), min_length=1)
@@ -330,6 +328,8 @@ def overlay(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(under)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(under.get(key), dict)
+        if both and "options" in under[key] and value.get("name", under[key]["name"]) != under[key]["name"]:
+            under = under | {key: under[key] | {"options": {}}}  # options belong to what they are of
         merged[key] = overlay(under[key], value) if both and key not in _WHOLE_TABLES else value
     return merged
 

@@ -29,11 +29,11 @@ from dtlns.stages.evaluation import evaluate_model
 from dtlns.stages.training import write_model
 from dtlns.stages.upstream import Upstream
 from dtlns.training.progress import Progress
-from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
+from dtlns.training.settings import WEIGHED, ModelConfig, SamplerConfig, TrainConfig
 
 SELECTION_METRIC = "recall@20"
 NO_SELECTION = SelectionConfig()
-_USES = {"exclude": "excluded", "positive": "as positives", "weighted": "weighted"}
+_USES = {"exclude": "excluded", "positive": "as positives", "weighted": "weighted", "sampled": "by chance"}
 log = logging.getLogger(__name__)
 
 
@@ -84,10 +84,10 @@ def comparison(host: TrainConfig, false_negatives: FalseNegativesConfig) -> list
     # Excluding false negatives is the smaller step on the way to using them, so it is always shown beside.
     for step in dict.fromkeys(("exclude", use) if use != "ignore" else ()):
         settings = host.model_copy(update={"false_negatives": step})
-        for scale in false_negatives.scales if step == "weighted" else (1.0,):
+        for scale in false_negatives.scales if step in WEIGHED else (1.0,):
             name = f"{last.name} + false negatives {_USES[step]}"
             folder = f"{last.folder}-{step}"
-            if step == "weighted":
+            if step in WEIGHED:
                 name, folder = f"{name}, c = {scale:g}", f"{folder}-{scale:g}"
             selection = SelectionConfig(top=false_negatives.top, scale=scale)
             rows.append(Row(name, folder, settings, selection))

@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dtlns import best_recipe
 from dtlns.best_recipe import better, with_arm
 from dtlns.cli import main
-from dtlns.config import Arm, BestConfig
+from dtlns.config import Arm, BestConfig, load_run_config
+from dtlns.data.dataset import load_dataset
+from dtlns.models.registry import load_scorer
 from dtlns.stages.evaluation import chosen_model
 
 TOML = """
 recipe = "best"
-data = "bundled:movielens-small"
+data = "data"
 hidings = 2
-trees = false
+use_trees = false
 trial = 0.5
 
 [train]
@@ -42,6 +45,11 @@ def call(*words: object) -> tuple[int, str, str]:
     return status, out.getvalue(), errors.getvalue()
 
 
+def planted(base: Path) -> None:
+    world = ["--users", 200, "--branching", 3, "--leaf-size", 3, "--exposed", 1.0, "--interactions", 12]
+    assert call("data", "planted", "-o", base / "data", *world)[0] == 0
+
+
 Told = tuple[Path, str, dict[str, Any]]
 
 
@@ -49,6 +57,7 @@ Told = tuple[Path, str, dict[str, Any]]
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     pytest.importorskip("implicit", reason="the recipe pretrains with implicit")
     base = tmp_path_factory.mktemp("best")
+    planted(base)
     (base / "best.toml").write_text(TOML)
     status, shown, errors = call("run", base / "best.toml", "-o", base / "run", "--device", "cpu")
     assert status == 0, errors
@@ -77,11 +86,54 @@ def test_the_chosen_model_is_the_one_that_evaluate_measures(told: Told) -> None:
 
 
 @pytest.mark.slow
-def test_recommend_lists_what_evaluate_ranks(told: Told) -> None:
+def test_recommend_lists_what_the_chosen_model_ranks(told: Told) -> None:
     run, _, _ = told
-    status, shown, _ = call("recommend", run, "-k", 3)
+    data = load_dataset(run.parent / "data")
+    status, shown, _ = call("recommend", run, "-k", 3, "--user", data.users["id"][0], "--format", "jsonl")
     assert status == 0
-    assert len(shown.splitlines()) > 3
+    scores = load_scorer(chosen_model(run) or run).score(np.array([0]))[0]
+    scores[data.train.indices[data.train.indptr[0] : data.train.indptr[1]]] = -np.inf
+    best = np.argsort(-scores, kind="stable")[:3]
+    listed = [json.loads(line)["item"] for line in shown.splitlines()]
+    assert listed == [data.items["id"][int(item)] for item in best]
+
+
+@pytest.mark.slow
+def test_the_plain_host_stays_where_nothing_is_better(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(best_recipe, "better", lambda one, other: False)
+    run, _, _ = told
+    status, shown, errors = call("run", run.parent / "best.toml", "-o", tmp_path / "run", "--device", "cpu")
+    assert status == 0, errors
+    assert "no use of the false negatives is better than none" in shown
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["chosen"] in ("models/plain", "models/plain-prior")
+    assert not any("false negatives" in row["name"] for row in results["rows"])
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("[train.sampler]\nmulti_view = true\n", "train.sampler.multi_view = True in the recipe best"),
+        ('[train]\nfalse_negatives = "positive"\n', "train.false_negatives = 'positive' in the recipe best"),
+        ("[calibration]\nusers = 5\n", "calibration.users = 5 in the recipe best"),
+        ("[trees]\nbranchin = 3\n", "unknown key 'trees.branchin'"),
+    ],
+)
+def test_settings_that_would_change_nothing_are_refused_at_once(
+    tmp_path: Path, table: str, said: str
+) -> None:
+    (tmp_path / "best.toml").write_text('recipe = "best"\ndata = "data"\n' + table)
+    status, _, errors = call("run", tmp_path / "best.toml", "-o", tmp_path / "run")
+    assert status == 2
+    assert said in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_pretrained_model_has_its_own_options(tmp_path: Path) -> None:
+    (tmp_path / "best.toml").write_text(TOML + '[pretrain.model]\nname = "lightgcn"\n')
+    assert load_run_config(tmp_path / "best.toml").pretrain.model.options == {}
 
 
 @pytest.mark.slow

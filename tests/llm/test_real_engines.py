@@ -48,7 +48,7 @@ def test_all_give_the_same_probabilities_on_200_pairs_of_amazon_sports(
         engine = start(name, dtype, LABELS, server)
         engine.check()  # type: ignore[attr-defined]
         counts[name], found[name] = engine.count_tokens(prompts), probabilities(engine, prompts)
-    assert len(np.unique(found["vllm"])) > 20  # they are not all the same
+    assert np.ptp(found["vllm"]) > 0.1  # they are not all the same; half precision has few values
     worst = {name: float(np.abs(one - found["vllm"]).max()) for name, one in found.items()}
     print(f"\n{dtype}: largest difference to vLLM {worst}")
     assert max(worst.values()) <= TOLERANCE[dtype]

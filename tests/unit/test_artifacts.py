@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -202,14 +203,17 @@ def test_arrays_come_back_and_have_the_same_bytes_in_any_order(tmp_path: Path) -
         load_arrays(tmp_path / "one")
 
 
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "table.md"
     write_text(file, "old")
     with pytest.raises(UnicodeEncodeError):
         write_text(file, "\ud800")
     with pytest.raises(ValueError, match="Out of range float"):
         write_json(file, float("nan"))
-    (tmp_path / f".table.md.partial-{os.getpid()}").mkdir()  # nothing can be written under this name
+    monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(int=0))
+    (tmp_path / f".table.md.partial-{os.getpid()}-00000000").mkdir()  # nothing can be written under this name
     with pytest.raises(OSError, match="directory"):
         write_text(file, "new")
     assert file.read_text() == "old"

@@ -93,11 +93,13 @@ def command(
     if judged is not None:
         judge = open_artifact(judged, JUDGED), [open_artifact(path, CALIBRATION) for path in calibrations]
     first = hidden_folder(out, hidden)
-    folders = [first, *(first.with_name(f"{first.name}-{at}") for at in range(1, hidings))]
-    without = [
-        hidden_positives(found, folder, device, CalibrationConfig(seed=at), as_it_is=True)
-        for at, folder in enumerate(folders)
-    ]
+    without = [hidden_positives(found, first, device, CalibrationConfig(), as_it_is=True)]
+    told = without[0].config
+    for number in range(2, hidings + 1):
+        seed_of = int(told["seed"]) + number - 1
+        again = CalibrationConfig(share=told["share"], by=told["by"], seed=seed_of)
+        folder = first.with_name(f"{first.name}-{number}")
+        without.append(hidden_positives(found, folder, device, again, as_it_is=True))
     written = write_found(
         out,
         found,

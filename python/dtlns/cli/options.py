@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 FOLDER = click.Path(path_type=Path, file_okay=False)
 output = click.option("-o", "--output", "out", type=FOLDER, required=True, help="Folder to write.")
 force = click.option("--force", is_flag=True, help="Replace an artefact that is there.")
-seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed.")
+seed = click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 device = click.option(
     "--device",

@@ -14,7 +14,7 @@ from dtlns.models.base import EmbeddingModel
 from dtlns.plugins import load_plugin
 from dtlns.samplers.registry import needs_codes
 from dtlns.stages.controls import CONTROLS
-from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig, Use
+from dtlns.training.settings import WEIGHED, ModelConfig, SamplerConfig, TrainConfig, Use
 
 SplitName = Literal["given", "random", "time"]
 _CODES = {"random-codes": "random", "shuffled-codes": "shuffled"}
@@ -145,7 +145,7 @@ def _row(
     settings = base.model_copy(
         update={"model": host, "sampler": drawn, "false_negatives": false_negatives, "seed": 0, "tune": False}
     )
-    selection = SelectionConfig(top=top, scale=scale if false_negatives == "weighted" else 1.0)
+    selection = SelectionConfig(top=top, scale=scale if false_negatives in WEIGHED else 1.0)
     method = " ".join(
         [
             model,
@@ -188,7 +188,7 @@ def _use_words(use: Use, selection: SelectionConfig, judge: str | None) -> list[
     if use == "ignore":
         return []
     words: list[str] = [use]
-    if use == "weighted" and selection.scale != SelectionConfig().scale:
+    if use in WEIGHED and selection.scale != SelectionConfig().scale:
         words.append(f"c={selection.scale:g}")
     if selection.top != SelectionConfig().top:
         words.append(f"top={selection.top}")

@@ -58,7 +58,8 @@ def centred_isotonic(logit: NDArray[np.float64], hidden: NDArray[np.bool_]) -> N
     order = np.argsort(logit, kind="stable")
     parts = [part for part in np.array_split(order, n_bins) if len(part)]
     size = np.array([len(part) for part in parts], dtype=np.float64)
-    centre = np.array([logit[part].mean() for part in parts])
+    # Means of equal logits differ in their last bits; sorted again, they are one place to the fit.
+    centre = np.sort(np.round([logit[part].mean() for part in parts], 9))
     # Half a hit and half a miss in each bin: a chance is never exactly zero or one.
     rate = np.array([(hidden[part].sum() + 0.5) / (len(part) + 1) for part in parts])
     fitted = IsotonicRegression().fit_transform(centre, rate, sample_weight=size)

@@ -41,11 +41,15 @@ class WithPrior:
                 f"a prior for {prior.shape[0]} users and {prior.shape[1]} items",
                 allowed=f"those of the host, {host.n_users} and {host.n_items}",
             )
+        prior = sp.csr_array(prior, dtype=np.float32)
+        if not prior.has_canonical_format:
+            prior = prior.copy()
+            prior.sum_duplicates()
         bad = ~(np.isfinite(prior.data) & (prior.data >= 0))
         if bad.any():
             raise InputError(f"an entry of the prior is {prior.data[bad][0]}", allowed="finite, 0 or more")
         self.host = host
-        self.prior = sp.csr_array(prior, dtype=np.float32)
+        self.prior = prior
 
     @property
     def n_users(self) -> int:

@@ -104,6 +104,8 @@ def write_found(
                 hint=f"give both the group {name} and what it needs, or neither",
             )
     hidings = [hidden] if isinstance(hidden, Artifact) else list(hidden)
+    if len({hiding.digest for hiding in hidings}) < len(hidings):
+        raise ConfigError("the same hidden positives were given twice", hint="hide by another seed")
     check_same_train(candidates, pretrained, *hidings, *([] if trees is None else [trees]))
     if candidates.manifest["inputs"]["pretrained"] != pretrained.digest:
         raise ConfigError(f"{candidates.path} comes from another model than {pretrained.path}")

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class UpstreamSettings(Protocol):
-    """What the stages are told; `RunConfig` and `CompareConfig` both say it."""
+    """What the stages are told; `RunConfig`, `BestConfig` and `CompareConfig` say it."""
 
     @property
     def pretrain(self) -> TrainConfig:
@@ -132,13 +132,12 @@ class Upstream:
             )
         return made
 
-    def found(self, trees: TreesConfig | None, hidings: int, seed: int) -> Artifact:
+    def found(self, trees: TreesConfig | None, hidings: int) -> Artifact:
         """Find false negatives with the model of several features.
 
         Args:
             trees: The trees whose codes it reads, or None.
             hidings: How many times positives are hidden for it.
-            seed: Of its folds and its classifier.
         """
         codes = None if trees is None else self.trees(trees)
         without = self.hidings(hidings)
@@ -149,7 +148,7 @@ class Upstream:
             self.pretrained,
             without,
             trees=codes,
-            seed=seed,
+            seed=self.settings.calibration.seed,
             if_exists="reuse",
         )
 

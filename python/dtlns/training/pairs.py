@@ -40,7 +40,8 @@ class Pairs:
         Args:
             train: The training interactions.
             settings: `false_negatives` and `interaction_weights` are read.
-            false_negatives: Judged pairs, or None with the use `ignore`.
+            false_negatives: Judged pairs, or None with the use `ignore`. Of a user they may take half of the
+                items without an interaction, those of the largest weights; the others stay negatives.
         """
         users = train.user_of_interaction.astype(np.int64)
         items = train.indices.astype(np.int64)
@@ -50,6 +51,7 @@ class Pairs:
         use = settings.false_negatives
         if false_negatives is None or use == "ignore":
             return cls(users, items, weights, NegativePool(train))
+        false_negatives = _leave_half(train, false_negatives)
         judged = false_negatives.csr()
         judged.data = np.ones_like(judged.data)  # a pair of weight 0 leaves the negatives too
         pool = NegativePool(train, exclude=judged)
@@ -79,3 +81,22 @@ class Pairs:
             return order
         there = numpy_generator(seed, "there", epoch).random(len(self)) < self.chances
         return order[there[order]]
+
+
+def _leave_half(train: TrainView, judged: FalseNegatives) -> FalseNegatives:
+    """Keep so few pairs of each user that half of the free items can be drawn as negatives."""
+    most = (train.n_items - train.user_counts) // 2
+    if (np.diff(judged.indptr) <= most).all():
+        return judged
+    users = judged.users.astype(np.int64)
+    order = np.lexsort((-judged.weights, users))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order)) - judged.indptr[users]
+    kept = place < most[users]
+    return FalseNegatives.from_pairs(
+        users[kept],
+        judged.indices[kept].astype(np.int64),
+        judged.weights[kept],
+        n_users=judged.n_users,
+        n_items=judged.n_items,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -81,6 +81,7 @@ class TrainedModel:
             },
         )
         write_metrics(folder, self.history)
+        (folder / PARAMETERS).unlink(missing_ok=True)
         if self.parameters:
             save_arrays(folder / PARAMETERS, {name: part.numpy() for name, part in self.parameters.items()})
 
@@ -95,9 +96,10 @@ class TrainedModel:
         try:
             summary = json.loads((folder / SUMMARY).read_bytes())
             history = [json.loads(line) for line in (folder / METRICS).read_text("utf-8").splitlines()]
-        except (OSError, ValueError) as error:
+            told = cls(scorer=load_scorer(folder), history=history, **summary)
+        except (OSError, ValueError, TypeError) as error:
             raise ArtifactError(f"{folder} holds no trained model ({error})") from error
-        return cls(scorer=load_scorer(folder), history=history, parameters=load_parameters(folder), **summary)
+        return replace(told, parameters=load_parameters(folder))
 
 
 def load_parameters(folder: Path) -> dict[str, Tensor]:

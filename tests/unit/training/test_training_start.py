@@ -101,3 +101,14 @@ def test_parameters_of_another_shape_are_refused() -> None:
     start = {name: torch.zeros(2, 2) for name in fit(train, settings(), device="cpu").parameters}
     with pytest.raises(ConfigError, match="the parameters to start from"):
         fit(train, settings(), start=start, device="cpu")
+
+
+def test_half_of_the_free_items_stay_negatives() -> None:
+    train = TrainView.from_csr(sp.csr_array(np.float32([[1, 1, 1, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0]])))
+    users, items = np.array([0, 0, 0, 1]), np.array([3, 4, 6, 2])
+    weights = np.float32([0.1, 0.9, 0.5, 0.2])
+    judged = FalseNegatives.from_pairs(users, items, weights, n_users=2, n_items=7)
+    pairs = Pairs.build(train, settings(false_negatives="weighted"), judged)
+    added = set(zip(pairs.users[4:].tolist(), pairs.items[4:].tolist(), strict=True))
+    assert added == {(0, 4), (0, 6), (1, 2)}  # four free items of the first user: two at most, the likeliest
+    assert pairs.pool.available(np.array([0, 1])).tolist() == [2, 5]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,7 +63,8 @@ class AnswerStore:
         self.path = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
         self._text = text
         self._waiting: list[tuple[str, Answer]] = []
-        self._since = time.monotonic()
+        self._lock = threading.RLock()
+        self._timer: threading.Timer | None = None
         self._written: list[list[Path]] = [[]]  # own parts, those that were joined once one place on
 
     def load(self, keys: Iterable[str] | None = None) -> dict[str, Answer]:
@@ -75,30 +77,47 @@ class AnswerStore:
             ArtifactError: A part is damaged.
         """
         wanted = None if keys is None else pl.DataFrame({"key": list(keys)}, schema={"key": pl.String})
-        while True:
-            found: dict[str, Answer] = {}
-            try:
-                for part in sorted(self.path.glob("part-*.parquet")):
+        found: dict[str, Answer] = {}
+        seen: set[Path] = set()
+        quiet = 0
+        # Another job may join its parts meanwhile, and a long listing is no moment in time: what was joined
+        # is in a later one. Two listings without anything new have it all.
+        while quiet < 2:
+            new = sorted(set(self.path.glob("part-*.parquet")) - seen)
+            quiet = 0 if new else quiet + 1
+            for part in new:
+                seen.add(part)
+                try:
                     table = _read(part)
-                    if wanted is not None:
-                        table = table.join(wanted, on="key", how="semi")
-                    found |= {key: Answer(*values) for key, *values in table.iter_rows()}
-            except FileNotFoundError:
-                continue  # another job has joined its parts meanwhile
-            return found
+                except FileNotFoundError:
+                    continue
+                if wanted is not None:
+                    table = table.join(wanted, on="key", how="semi")
+                found |= {key: Answer(*values) for key, *values in table.iter_rows()}
+        return found
 
     def add(self, key: str, answer: Answer) -> None:
         """Keep an answer; it is on disk after the next `flush`, at the latest some seconds on."""
-        if not self._waiting:
-            self._since = time.monotonic()
-        self._waiting.append((key, answer))
-        if len(self._waiting) >= ROWS_PER_PART or time.monotonic() - self._since >= SECONDS_PER_PART:
-            self.flush()
+        with self._lock:
+            self._waiting.append((key, answer))
+            if len(self._waiting) >= ROWS_PER_PART:
+                self.flush()
+            elif self._timer is None:
+                # an engine may hand over many at once, and then none for minutes
+                self._timer = threading.Timer(SECONDS_PER_PART, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
 
     def flush(self) -> None:
         """Write what waits, as one more part, and join parts when there are many."""
-        if not self._waiting:
-            return
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._waiting:
+                self._flush()
+
+    def _flush(self) -> None:
         if not (self.path / "identity.json").exists():
             with whole_file(self.path / "identity.json") as partial:
                 partial.write_text(self._text, encoding="utf-8")

@@ -28,8 +28,9 @@ class LLMJudge:
     With a band, the prefix judge scores every candidate, and the model is asked where its score could go
     either way.
 
-    The engine is started when the first prompt has to be asked, and kept for the next request. Answers are
-    kept in a folder for all runs (`dtlns.judges.llm.answers`), so nothing is asked twice.
+    The engine is started when answers are wanted, since they are kept under what it is, and stays for the
+    next request. Answers are kept in a folder for all runs (`dtlns.judges.llm.answers`), so nothing is asked
+    twice.
 
     Source: the false-negative identification of arXiv 2602.18249, with the label's probability in place of
     the label.
@@ -133,6 +134,8 @@ class LLMJudge:
             JudgeError: As in `score`.
         """
         prompts = self.prompts(request, rows)
+        if not len(prompts):
+            return []
         answers, cost = ask_all(self.engine, self.store(), prompts)
         self.cost += cost
         return answers

@@ -55,12 +55,18 @@ def _make(settings: LLMSettings, labels: Labels) -> Engine:
                 **more,
             )
         if settings.engine == "server":
+            if settings.dtype != "auto":
+                raise ConfigError(
+                    f"dtype = {settings.dtype!r} for a server",
+                    allowed="auto: the server itself decides",
+                )
             from dtlns.judges.llm.engines.server import ServerEngine
 
             return ServerEngine(
                 settings.endpoints,
                 settings.model,
                 labels=labels,
+                revision=settings.revision,
                 api_key_env=settings.key_variable,
                 **more,
             )
@@ -68,9 +74,9 @@ def _make(settings: LLMSettings, labels: Labels) -> Engine:
 
         return ReplayEngine(Path(settings.model).expanduser(), **more)
     except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
+        if not any(said in str(error) for said in ("unexpected keyword argument", "multiple values")):
             raise
         raise ConfigError(
             f"engine_options of the engine {settings.engine!r}: {error}",
-            allowed="keyword arguments of its class",
+            allowed="keyword arguments of its class that are no options of the judge",
         ) from error
