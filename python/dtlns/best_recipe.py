@@ -180,7 +180,8 @@ class _Run:
         log.info("training: %s", name)
         selection = None
         if arm is not None:
-            selection = SelectionConfig(top=arm.top, scale=arm.scale, weight=arm.weight)
+            kept = {} if arm.scale is None else {"scale": arm.scale}
+            selection = SelectionConfig(top=arm.top, weight=arm.weight, **kept)
         return write_model(
             self.out / "models" / name,
             self.data,

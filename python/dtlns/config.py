@@ -215,14 +215,20 @@ class Arm(Settings):
     """
 
     top: int = Field(20, ge=1)
-    scale: float = Field(30.0, gt=0.0, allow_inf_nan=False)
+    scale: float | None = Field(None, gt=0.0, allow_inf_nan=False)
     weight: float | None = Field(None, gt=0.0, le=1.0)
     temperature: float | None = Field(None, gt=0.0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _one_chance(self) -> Self:
+        if (self.scale is None) == (self.weight is None):
+            raise ValueError("scale or weight, one of them")
+        return self
 
     @property
     def name(self) -> str:
         """For people and folders."""
-        how = f"c{self.scale:g}" if self.weight is None else f"w{self.weight:g}"
+        how = f"c{self.scale:g}" if self.scale is not None else f"w{self.weight:g}"
         return f"best{self.top}-{how}" + ("" if self.temperature is None else f"-t{self.temperature:g}")
 
 
@@ -314,6 +320,11 @@ def load_run_config(
     defaults = (BestConfig(data="-") if best else RunConfig(data="-")).model_dump()
     del defaults["data"]
     source = "defaults" if file is None else str(file)
+    alien = [key for key in given if key in BestConfig.model_fields and key not in RunConfig.model_fields]
+    if alien and not best:
+        raise ConfigError(
+            f"{source}: unknown key {alien[0]!r}", hint="it is one of the recipe best: recipe = 'best'"
+        )
     values = overlay(defaults, given)
     return checked(BestConfig, values, source) if best else checked(RunConfig, values, source)
 

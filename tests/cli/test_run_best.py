@@ -119,6 +119,7 @@ def test_the_plain_host_stays_where_nothing_is_better(
         ('[train]\nfalse_negatives = "positive"\n', "train.false_negatives = 'positive' in the recipe best"),
         ("[calibration]\nusers = 5\n", "calibration.users = 5 in the recipe best"),
         ("[trees]\nbranchin = 3\n", "unknown key 'trees.branchin'"),
+        ("[[arms]]\nscale = 3.0\nweight = 0.5\n", "scale or weight, one of them"),
     ],
 )
 def test_settings_that_would_change_nothing_are_refused_at_once(
@@ -129,6 +130,13 @@ def test_settings_that_would_change_nothing_are_refused_at_once(
     assert status == 2
     assert said in errors
     assert not (tmp_path / "run").exists()
+
+
+def test_a_forgotten_recipe_is_told(tmp_path: Path) -> None:
+    (tmp_path / "best.toml").write_text('data = "data"\ntrial = 0.3\n')
+    status, _, errors = call("run", tmp_path / "best.toml", "-o", tmp_path / "run")
+    assert status == 2
+    assert "recipe = 'best'" in errors
 
 
 def test_another_pretrained_model_has_its_own_options(tmp_path: Path) -> None:
@@ -164,7 +172,7 @@ def test_a_temperature_needs_a_loss_that_has_one(tmp_path: Path) -> None:
 
 def test_an_arm_changes_the_use_the_temperature_and_the_epochs_alone() -> None:
     host = BestConfig(data="-").train
-    arm = with_arm(host, Arm(temperature=0.1), 7)
+    arm = with_arm(host, Arm(scale=30.0, temperature=0.1), 7)
     assert (arm.false_negatives, arm.epochs, arm.loss.options) == ("sampled", 7, {"temperature": 0.1})
     same = arm.model_copy(
         update={"false_negatives": host.false_negatives, "epochs": host.epochs, "loss": host.loss}

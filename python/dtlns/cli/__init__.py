@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> Any:
                 click.echo(f"  {label}: {text}", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except (KeyboardInterrupt, click.Abort):
-        again = "`dtlns run`, `compare` and `tune` go on with the same command, `dtlns train` with --resume"
+        again = "the same command goes on where it was, `dtlns train` with --resume"
         click.echo(f"interrupted; {again}", err=True)
         sys.exit(130)
     except BrokenPipeError:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from dtlns.cli import options
-from dtlns.cli.fit_options import loop_options, settings_from
+from dtlns.cli.fit_options import loop_options, named_values, settings_from
 from dtlns.config import DEFAULT_PRETRAIN
 from dtlns.data.dataset import load_dataset
 from dtlns.stages.pretrain import write_pretrained
@@ -26,16 +26,24 @@ from dtlns.training.progress import stderr_progress
     show_default=True,
     help="Negative sampler.",
 )
+@click.option(
+    "--option", "model_options", multiple=True, metavar="NAME=VALUE", help="Option of the model, as in TOML."
+)
 @loop_options(DEFAULT_PRETRAIN)
 @options.device
 @options.force
-def command(dataset: Path, out: Path, device: str, force: bool, **fit: Any) -> None:
+def command(
+    dataset: Path, out: Path, model_options: tuple[str, ...], device: str, force: bool, **fit: Any
+) -> None:
     """Train a model on DATASET's training split, for the semantic tree and for candidates.
 
-    It never sees validation or test pairs, and so trains for exactly --epochs epochs.
+    It never sees validation or test pairs, and so trains for exactly --epochs epochs;
+    a model without epochs, such as ials, is fitted.
     """
     options.log_to_stderr()
-    settings = settings_from(DEFAULT_PRETRAIN, fit)
+    settings = settings_from(
+        DEFAULT_PRETRAIN, fit | {"model__options": named_values("--option", model_options)}
+    )
     write_pretrained(
         out,
         load_dataset(dataset).train,

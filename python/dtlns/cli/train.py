@@ -212,6 +212,8 @@ def _given(name: str) -> bool:
 
 def _refuse_unused(settings: TrainConfig) -> None:
     """Refuse options that would change nothing: a lone one, and those of the loop for a fitted model."""
+    if _given("weight") and _given("scale"):
+        raise click.UsageError("--weight takes the place of --scale: give one of them")
     model = settings.model.name
     kind = load_plugin("dtlns.models", model)
     if isinstance(kind, type) and issubclass(kind, EmbeddingModel):

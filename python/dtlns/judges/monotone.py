@@ -41,9 +41,10 @@ def monotone_logistic(x: NDArray[np.float64], hidden: NDArray[np.bool_]) -> tupl
 def centred_isotonic(logit: NDArray[np.float64], hidden: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return knots of an isotonic fit over bins, each flat block drawn together into its centre.
 
-    Bins hold about twenty positives each, so that one lucky pair at the end does not become a certainty.
-    Beyond the outer centres the curve goes on along the logistic one, so that extreme scores keep their
-    order.
+    There are as many bins, of as many pairs each, as there are twenties of positives, so that one lucky pair
+    at the end does not become a certainty. From an outer centre the curve goes straight to where the logistic
+    one would be at the extreme score, so that extreme scores keep their order. Where positives crowd at the
+    top, that line lies above the observed rate (docs/concepts/false-negatives.md has an example).
 
     Source: Oron and Flournoy (2017), on bins.
 

@@ -83,7 +83,7 @@ def write_model(
     if use != "ignore" and judged is None:
         raise ConfigError(
             f"false negatives shall be used as {use!r}, but none were given",
-            hint="give --false-negatives, made by `dtlns judge`",
+            hint="give --false-negatives, made by `dtlns judge` or `dtlns find-false-negatives`",
         )
     selection = selection or SelectionConfig()
     config: dict[str, Any] = settings.model_dump(mode="json")

@@ -80,7 +80,8 @@ class TrainConfig(_Settings):
         false_negatives: What is done with judged false negatives: `ignore` them, `exclude` them from the
             negatives, or besides add them as `positive` (weight 1) or `weighted` (their own weight) pairs, or
             as `sampled` ones: a pair is in an epoch with the chance of its weight, at most 1. In expectation
-            that is the loss of `weighted`, at the cost of the sum of the weights and not of their number.
+            the terms of the pairs are those of `weighted`, up to a factor for all of them; L2 counts a pair
+            by its weight too; and an epoch has as many pairs more as the weights' sum, not their number.
         refresh_every: Epochs after which false negatives are found anew with the model as it is then; 0
             keeps those that were given.
         epochs: Upper bound with a selector, the exact number without one.
