@@ -16,20 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtlns.artifacts import Artifact, write_json
-from dtlns.config import Arm, BestConfig, SelectionConfig
-from dtlns.data.bundled import PREFIX
+from dtlns.artifacts import Artifact
+from dtlns.config import Arm, BestConfig
 from dtlns.data.dataset import Dataset
 from dtlns.errors import ConfigError
 from dtlns.evaluation.protocol import evaluate
 from dtlns.evaluation.selector import Selector
 from dtlns.lock import alone
 from dtlns.models.registry import load_scorer
-from dtlns.pipeline import prepare_data, relative
+from dtlns.pipeline import check_place, finish, prepare_data, relative
 from dtlns.rehearsal import rehearse
-from dtlns.run_report import write_report
 from dtlns.stages.candidates import hide_rule
-from dtlns.stages.evaluation import evaluate_model
 from dtlns.stages.prior import WEIGHTS, chosen_weight, write_prior_alone, write_with_prior
 from dtlns.stages.training import write_model
 from dtlns.stages.upstream import Upstream
@@ -64,8 +61,7 @@ def run_best(
         ConfigError: A name is unknown, settings do not fit together, or another process works in the
             folder; told before any work.
     """
-    if (out / "manifest.json").exists():
-        raise ConfigError(f"{out} holds a data set or an artefact", hint="choose a folder for the run alone")
+    check_place(out)
     host = config.train
     for place, value, wanted, why in (
         ("train.false_negatives", host.false_negatives, "ignore", "arms say what is done with them"),
@@ -159,7 +155,17 @@ class _Run:
         for name, title in (("popularity", "popularity"), ("itemknn", "ItemKNN (cosine)")):
             simple = TrainConfig(model=ModelConfig(name=name), sampler=SamplerConfig(name="uniform"))
             rows[name] = (title, self._train(name, simple))
-        return self._results(rows, chosen)
+        return finish(
+            config,
+            self.data,
+            list(rows.values()),
+            self.out,
+            self.base,
+            metric=self.metric,
+            choose=lambda _: str(rows[chosen][1].path.relative_to(self.out)),
+            why=self.why,
+            calibration=None,
+        )
 
     def _name(self, arm: Arm | None) -> str:
         train = self.config.train
@@ -178,16 +184,12 @@ class _Run:
         start: Artifact | None = None,
     ) -> Artifact:
         log.info("training: %s", name)
-        selection = None
-        if arm is not None:
-            kept = {} if arm.scale is None else {"scale": arm.scale}
-            selection = SelectionConfig(top=arm.top, weight=arm.weight, **kept)
         return write_model(
             self.out / "models" / name,
             self.data,
             settings,
             judged=found,
-            selection=selection,
+            selection=None if arm is None else arm.selection,
             start=start,
             metric=self.metric,
             facts=self.facts,
@@ -268,37 +270,3 @@ class _Run:
             )
             self.measured[model.path] = result.per_user[self.metric]
         return self.measured[model.path]
-
-    def _results(self, rows: Rows, chosen: str) -> dict[str, Any]:
-        config, data = self.config, self.data
-        # Only now, when everything is chosen, is the test split looked at: once for each row.
-        entries = [
-            {
-                "name": title,
-                "folder": str(model.path.relative_to(self.out)),
-                "seconds": model.facts["wall_seconds"],
-                "result": evaluate_model(model, data, ks=sorted({*config.top, 20})),
-            }
-            for title, model in rows.values()
-        ]
-        results: dict[str, Any] = {
-            "data": {
-                "name": data.name,
-                "split": data.split,
-                "users": data.n_users,
-                "items": data.n_items,
-                "interactions": data.train.n_interactions,
-            },
-            "seed": config.train.seed,
-            "chosen": str(rows[chosen][1].path.relative_to(self.out)),
-            "metric": self.metric,
-            "why": self.why,
-            "calibration": None,
-            "rows": entries,
-        }
-        write_json(self.out / "results.json", results)
-        source = (
-            config.data if config.data.startswith(PREFIX) else relative(self.base / config.data, self.out)
-        )
-        write_report(self.out, config.model_copy(update={"data": source, "output": None}), results)
-        return results

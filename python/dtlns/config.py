@@ -231,6 +231,12 @@ class Arm(Settings):
         how = f"c{self.scale:g}" if self.scale is not None else f"w{self.weight:g}"
         return f"best{self.top}-{how}" + ("" if self.temperature is None else f"-t{self.temperature:g}")
 
+    @property
+    def selection(self) -> SelectionConfig:
+        """Which candidates count, and how much."""
+        how = {"weight": self.weight} if self.scale is None else {"scale": self.scale}
+        return SelectionConfig(top=self.top, **how)
+
 
 class BestConfig(Settings):
     """A run of the recommended recipe: false negatives from a model of trees, graph and a pretrained host.

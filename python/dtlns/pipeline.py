@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dtlns.artifacts import Artifact, write_json
-from dtlns.config import FalseNegativesConfig, RunConfig, SelectionConfig, SplitConfig
+from dtlns.config import BestConfig, FalseNegativesConfig, RunConfig, SelectionConfig, SplitConfig
 from dtlns.data.bundled import PREFIX, bundled_source, import_bundled
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.data.splits import split_dataset
@@ -118,8 +118,7 @@ def run(
         ConfigError: A name is unknown, settings do not fit together, or another process works in the
             folder; told before any work.
     """
-    if (out / "manifest.json").exists():
-        raise ConfigError(f"{out} holds a data set or an artefact", hint="choose a folder for the run alone")
+    check_place(out)
     rows = comparison(config.train, config.false_negatives)
     rehearse(config.pretrain, [config.judge], [(row.settings, config.trees) for row in rows])
     with alone(out):
@@ -165,18 +164,65 @@ def _run(
             resume=True,
             progress=progress,
         )
+    named = [(row.name, models[row.folder]) for row in rows]
+    return finish(
+        config,
+        data,
+        named,
+        out,
+        base,
+        metric=SELECTION_METRIC,
+        choose=_choose,
+        calibration=None if calibration is None else load_calibration(calibration)[1],
+    )
+
+
+def check_place(out: Path) -> None:
+    """Refuse a run's folder that holds something else.
+
+    Raises:
+        ConfigError: There is a data set or an artefact.
+    """
+    if (out / "manifest.json").exists():
+        raise ConfigError(f"{out} holds a data set or an artefact", hint="choose a folder for the run alone")
+
+
+def finish(
+    config: RunConfig | BestConfig,
+    data: Dataset,
+    models: Sequence[tuple[str, Artifact]],
+    out: Path,
+    base: Path,
+    *,
+    metric: str,
+    choose: Callable[[list[dict[str, Any]]], str],
+    **more: Any,
+) -> dict[str, Any]:
+    """Measure a run's models, and write its results and its report.
+
+    Args:
+        config: The run.
+        data: Its data set.
+        models: The rows, with a title each.
+        out: The run's folder.
+        base: Folder that a relative `config.data` starts from.
+        metric: What validation chose by.
+        choose: Returns the chosen row's folder.
+        **more: What else `results.json` shall hold.
+
+    Returns:
+        What `results.json` holds.
+    """
     # Only now, when everything is trained, is the test split looked at: once for each row.
-    entries = []
-    for row in rows:
-        artifact = models[row.folder]
-        entries.append(
-            {
-                "name": row.name,
-                "folder": f"models/{row.folder}",
-                "seconds": artifact.facts["wall_seconds"],
-                "result": evaluate_model(artifact, data, ks=sorted({*config.top, 20})),
-            }
-        )
+    entries = [
+        {
+            "name": title,
+            "folder": str(model.path.relative_to(out)),
+            "seconds": model.facts["wall_seconds"],
+            "result": evaluate_model(model, data, ks=sorted({*config.top, 20})),
+        }
+        for title, model in models
+    ]
     results: dict[str, Any] = {
         "data": {
             "name": data.name,
@@ -186,10 +232,10 @@ def _run(
             "interactions": data.train.n_interactions,
         },
         "seed": config.train.seed,
-        "metric": SELECTION_METRIC,
-        "chosen": _choose(entries),
-        "calibration": None if calibration is None else load_calibration(calibration)[1],
+        "metric": metric,
+        "chosen": choose(entries),
         "rows": entries,
+        **more,
     }
     write_json(out / "results.json", results)
     # The written settings start from where they lie, and leave open where the next run goes.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -50,6 +49,7 @@ class WithPrior:
             raise InputError(f"an entry of the prior is {prior.data[bad][0]}", allowed="finite, 0 or more")
         self.host = host
         self.prior = prior
+        self._sent: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = {}
 
     @property
     def n_users(self) -> int:
@@ -64,8 +64,8 @@ class WithPrior:
     def score(self, users: NDArray[np.int64]) -> NDArray[np.float32]:
         """Score every item for some users: int64 [B] -> float32 [B, I]."""
         scores = self.host.score(users)
-        rows, items, values = self._entries(users)
-        scores[rows, items] += values  # an item is once in a row
+        some = sp.coo_array(self.prior[users])
+        scores[some.row, some.col] += some.data  # an item is once in a row
         return scores
 
     def score_tensor(self, users: Tensor) -> Tensor:
@@ -90,18 +90,8 @@ class WithPrior:
         arrays = load_matrices(folder, KIND)
         return cls(EmbeddingScorer(arrays["user_vectors"], arrays["item_vectors"]), arrays["prior"])
 
-    def _entries(
-        self, users: NDArray[np.int64]
-    ) -> tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]], NDArray[np.float32]]:
-        some = sp.coo_array(self.prior[users])
-        return some.row, some.col, some.data
-
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         if device not in self._sent:
             parts = (self.prior.indptr.astype(np.int64), self.prior.indices.astype(np.int64), self.prior.data)
             self._sent[device] = tuple(torch.from_numpy(part).to(device) for part in parts)  # type: ignore[assignment]
         return self._sent[device]
-
-    @cached_property
-    def _sent(self) -> dict[torch.device, tuple[Tensor, Tensor, Tensor]]:
-        return {}

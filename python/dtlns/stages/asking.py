@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from dtlns.artifacts import Artifact
 from dtlns.errors import ConfigError, InputError
 from dtlns.judges.base import JudgeRequest
-from dtlns.judges.calibration import check_positives, folds_of_users
 from dtlns.judges.llm.answers import missing, prompt_key
 from dtlns.judges.llm.base import Prompt
 from dtlns.judges.llm.job import ask_all
 from dtlns.judges.llm.judge import LLMJudge
 from dtlns.judges.llm.lazy import Chosen
-from dtlns.stages.calibration import check_same_train, rebuild_codes
+from dtlns.stages.calibration import check_same_train, rebuild_codes, search_enough
 from dtlns.stages.candidates import load_candidates
-from dtlns.stages.hidden import search
 from dtlns.stages.trees import load_codes
 
 SAMPLE = 2000  # prompts whose tokens are counted for an estimate
@@ -76,9 +74,7 @@ def calibration_request(
 ) -> JudgeRequest:
     """Return what `write_calibration` asks: of the pipeline rebuilt without the hidden positives."""
     check_same_train(candidates, trees, hidden)
-    there = search(candidates, hidden, users)
-    pairs, folds = there.candidates.pairs()[0], folds_of_users(there.visible.n_users, hidden.config["seed"])
-    check_positives(there.found, pairs, folds)  # before anything is paid for
+    there = search_enough(candidates, hidden, users)  # before anything is paid for
     return JudgeRequest(there.visible, rebuild_codes(trees, there.visible, there.scorer), there.candidates)
 
 

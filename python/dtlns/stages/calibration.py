@@ -30,7 +30,7 @@ from dtlns.judges.quality import measure
 from dtlns.judges.registry import decisive_options, engine_identity
 from dtlns.models.embedding import EmbeddingScorer
 from dtlns.stages import trees as tree_stage
-from dtlns.stages.hidden import search
+from dtlns.stages.hidden import Search, search
 from dtlns.trees import PathCodes
 
 KIND = "calibration"
@@ -55,6 +55,27 @@ def rebuild_codes(trees: Artifact, visible: TrainView, scorer: EmbeddingScorer) 
     built = tree_stage.build_views(vectors, visible.n_items, settings)
     codes = tree_stage.controlled({name: tree.codes for name, tree in built.items()}, settings)
     return codes | {name: view for name, view in tree_stage.load_codes(trees).items() if name in external}
+
+
+def search_enough(candidates: Artifact, hidden: Artifact, users: int | None) -> Search:
+    """Search as `stages.hidden.search` does, and refuse what nothing could be learnt from.
+
+    Args:
+        candidates: A candidates artefact.
+        hidden: What is hidden, and the model pretrained without it.
+        users: So many users alone; None means all.
+
+    Raises:
+        DataError: Too few hidden positives are among the candidates.
+    """
+    there = search(candidates, hidden, users)
+    check_positives(
+        there.found,
+        there.candidates.pairs()[0],
+        folds_of_users(there.visible.n_users, hidden.config["seed"]),
+        "candidates" if users is None else f"candidates of {users} users",
+    )
+    return there
 
 
 def write_calibration(
@@ -97,15 +118,9 @@ def write_calibration(
     inputs = {"candidates": candidates.digest, "trees": trees.digest, "hidden": hidden.digest}
 
     def body(folder: Path) -> None:
-        there = search(candidates, hidden, users)
+        there = search_enough(candidates, hidden, users)
         judged, items = there.candidates.pairs()
         n_users, seed, partial = there.visible.n_users, config["seed"], partial_columns(judge)
-        check_positives(
-            there.found,
-            judged,
-            folds_of_users(n_users, seed),
-            "candidates" if users is None else f"candidates of {users} users",
-        )
         log.info("rebuilding the trees without the hidden positives")
         codes = rebuild_codes(trees, there.visible, there.scorer)
         columns, scores = score_table(judge, JudgeRequest(there.visible, codes, there.candidates))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import overload
 
@@ -16,8 +17,8 @@ PAIRS_PER_BLOCK = 2048
 class _Lazy(Sequence[Prompt]):
     """A sequence that a subclass fills one prompt at a time."""
 
-    def _at(self, place: int) -> Prompt:
-        raise NotImplementedError
+    @abstractmethod
+    def _at(self, place: int) -> Prompt: ...
 
     @overload
     def __getitem__(self, place: int) -> Prompt: ...
