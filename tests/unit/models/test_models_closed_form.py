@@ -28,28 +28,36 @@ def view(dense: np.ndarray) -> TrainView:
 
 
 @pytest.mark.parametrize("l2", [0.5, 20])
-def test_ease_solves_each_item_from_the_others(dense: np.ndarray, l2: float) -> None:
-    expected = np.zeros((25, 25))
-    for j in range(25):
-        others = np.arange(25) != j
-        x = dense[:, others]
-        expected[others, j] = np.linalg.solve(x.T @ x + l2 * np.eye(24), x.T @ dense[:, j])
-    scorer = EASE.fit(view(dense), l2=l2)
+@pytest.mark.parametrize("more", ["users", "items"])
+def test_ease_solves_each_item_from_the_others(
+    dense: np.ndarray, l2: float, more: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ease, "ITEMS_PER_BLOCK", 16)
+    log = dense if more == "users" else dense.T
+    n = log.shape[1]
+    expected = np.zeros((n, n))
+    for j in range(n):
+        others = np.arange(n) != j
+        x = log[:, others]
+        expected[others, j] = np.linalg.solve(x.T @ x + l2 * np.eye(n - 1), x.T @ log[:, j])
+    scorer = EASE.fit(view(log), l2=l2)
     np.testing.assert_allclose(scorer.weights, expected, atol=2e-6)
-    np.testing.assert_allclose(scorer.score(np.arange(70)), dense @ expected, atol=1e-5)
+    np.testing.assert_allclose(scorer.score(np.arange(len(log))), log @ expected, atol=1e-5)
 
 
-def test_ease_is_the_formula_of_the_paper(dense: np.ndarray) -> None:
-    inverse = np.linalg.inv(dense.T @ dense + 3 * np.eye(25))
+@pytest.mark.parametrize("more", ["users", "items"])
+def test_ease_is_the_formula_of_the_paper(dense: np.ndarray, more: str) -> None:
+    log = dense if more == "users" else dense.T
+    inverse = np.linalg.inv(log.T @ log + 3 * np.eye(log.shape[1]))
     expected = inverse / -np.diag(inverse)
     np.fill_diagonal(expected, 0)
-    np.testing.assert_allclose(EASE.fit(view(dense), l2=3.0).weights, expected, atol=2e-6)
+    np.testing.assert_allclose(EASE.fit(view(log), l2=3.0).weights, expected, atol=2e-6)
 
 
 def test_ease_says_what_it_would_take(dense: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     wide = TrainView.from_csr(sp.csr_array(([1.0], ([0], [0])), shape=(1, 50_000)))
     with pytest.raises(
-        InputError, match=r"EASE on 50000 items needs a matrix of 10\.0 GB .* at most 40000 items"
+        InputError, match=r"EASE on 50000 items needs a matrix of 10\.0 GB .* at most 45000 items"
     ):
         EASE.fit(wide)
     monkeypatch.setattr(ease, "MAX_ITEMS", 25)
