@@ -137,7 +137,7 @@ class SelectionConfig(Settings):
 
     Attributes:
         top: The best candidates of each user, by `p_hidden`.
-        scale: With the uses `weighted` and `sampled`, a pair's weight is min(1, scale · p_hidden).
+        scale: With the uses `avoid`, `weighted` and `sampled`, a pair's weight is min(1, scale · p_hidden).
         weight: With these uses, the same weight for each of them in place of that, or None.
     """
 
@@ -165,7 +165,7 @@ class FalseNegativesConfig(Settings):
 
     Attributes:
         top: The best candidates of each user, by `p_hidden`.
-        scales: With the use `weighted`, a pair's weight is min(1, scale · p_hidden); a model is trained for
+        scales: With a use that weighs, a pair's weight is min(1, scale · p_hidden); a model is trained for
             each scale, and validation chooses.
     """
 
@@ -255,7 +255,7 @@ class BestConfig(Settings):
         metric: What validation measures for every choice.
         arms: Ways to use false negatives. Each is tried from the plain host on.
         trial: Share of `train.epochs` that an arm is tried for.
-        finish: Share of `train.epochs` that the best arm may go on for after that.
+        finish: Share of `train.epochs` that the best arm may go on for from there.
         top: Cut-offs K of the metrics.
     """
 
@@ -281,8 +281,8 @@ class BestConfig(Settings):
     )
     metric: str = "ndcg@20"
     arms: tuple[Arm, ...] = Field((Arm(scale=20.0, temperature=0.08), Arm(top=5, weight=0.5)), min_length=1)
-    trial: Share = 0.2
-    finish: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    trial: Share = 0.15
+    finish: Share = 0.5
     top: tuple[Annotated[int, Field(ge=1)], ...] = Field((5, 10, 20, 30, 50), min_length=1)
 
 

@@ -33,7 +33,13 @@ from dtlns.training.settings import WEIGHED, ModelConfig, SamplerConfig, TrainCo
 
 SELECTION_METRIC = "recall@20"
 NO_SELECTION = SelectionConfig()
-_USES = {"exclude": "excluded", "positive": "as positives", "weighted": "weighted", "sampled": "by chance"}
+_USES = {
+    "exclude": "excluded",
+    "avoid": "avoided by chance",
+    "positive": "as positives",
+    "weighted": "weighted",
+    "sampled": "by chance",
+}
 log = logging.getLogger(__name__)
 
 

@@ -105,6 +105,11 @@ def test_tuning_chooses_what_was_not_given(
         (["--multi-view", "--lr", "0.1"], 2, "without epochs and cannot use --multi-view, --lr"),
         (["--model", "mf", "--view-weight", "structural=1"], 2, "changes nothing without --multi-view"),
         (["--model", "mf", "--top", "5"], 2, "--top changes nothing without --false-negatives"),
+        (
+            ["--model", "mf", "--false-negatives", ".", "--use", "exclude", "--scale", "2"],
+            2,
+            "--scale changes nothing without --use avoid, weighted or sampled",
+        ),
         (["--model", "mf", "--sampler", "tree-depth"], 2, "sampler 'tree-depth' needs trees"),
         (["--model", "mf", "--tune"], 2, "model 'mf' cannot be tuned"),
         (["--model", "mf", "--sampler-option", "beta=1"], 2, "sampler 'mixgcf' has no option 'beta'"),

@@ -27,7 +27,7 @@ from dtlns.stages.trees import KIND as TREES
 from dtlns.training.parallel import is_first
 from dtlns.training.progress import stderr_progress
 from dtlns.training.result import TrainedModel
-from dtlns.training.settings import SamplerConfig, TrainConfig, Use
+from dtlns.training.settings import WEIGHED, SamplerConfig, TrainConfig, Use
 from dtlns.training.tensorboard import both, tensorboard_progress
 
 DEFAULTS = TrainConfig(sampler=SamplerConfig(name="mixgcf"))
@@ -81,7 +81,8 @@ _FITTED = {
 @click.option(
     "--use",
     type=click.Choice(get_args(Use)),
-    help="What false negatives do: leave the negatives, or become positives.  [default: weighted if given]",
+    help="What false negatives do: leave the negatives (avoid: each by its chance, in each epoch anew), or "
+    "become positives.  [default: weighted if given]",
 )
 @click.option("--top", type=int, default=20, show_default=True, help="Judged pairs of each user to use.")
 @click.option(
@@ -217,11 +218,14 @@ def _refuse_unused(settings: TrainConfig) -> None:
     model = settings.model.name
     kind = load_plugin("dtlns.models", model)
     if isinstance(kind, type) and issubclass(kind, EmbeddingModel):
+        use = settings.false_negatives
+        judged = use != "ignore"
+        weigher = f"--use {', '.join(WEIGHED[:-1])} or {WEIGHED[-1]}" if judged else "--false-negatives"
         for flag, name, used, by in (
             ("--view-weight", "view_weights", settings.sampler.multi_view, "--multi-view"),
-            ("--top", "top", settings.false_negatives != "ignore", "--false-negatives"),
-            ("--scale", "scale", settings.false_negatives != "ignore", "--false-negatives"),
-            ("--weight", "weight", settings.false_negatives != "ignore", "--false-negatives"),
+            ("--top", "top", judged, "--false-negatives"),
+            ("--scale", "scale", use in WEIGHED, weigher),
+            ("--weight", "weight", use in WEIGHED, weigher),
         ):
             if _given(name) and not used:
                 raise click.UsageError(f"{flag} changes nothing without {by}")

@@ -58,7 +58,7 @@ class RowsConfig(Settings):
         view_weights: Weights by view name.
         false_negatives: What is done with judged false negatives.
         top: Judged candidates of each user that count.
-        scale: With `weighted`, a pair's weight is min(1, scale · p_hidden).
+        scale: With `avoid`, `weighted` and `sampled`, a pair's weight is min(1, scale · p_hidden).
         judge: Names of judges.
         control: One word for what is taken away or replaced.
         noise: Interactions added at random, as a share of the training interactions.

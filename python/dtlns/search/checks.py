@@ -83,11 +83,12 @@ def check_search(
         "selection.scale": not uses & set(WEIGHED),
         "selection.weight": not uses & set(WEIGHED),
     }
+    no_weights = f"train.false_negatives is none of {', '.join(WEIGHED)}"
     reason = {
         "train.sampler.view_weights.": "train.sampler.multi_view is false",
         "selection.": "train.false_negatives is 'ignore'",
-        "selection.scale": "train.false_negatives is neither 'weighted' nor 'sampled'",
-        "selection.weight": "train.false_negatives is neither 'weighted' nor 'sampled'",
+        "selection.scale": no_weights,
+        "selection.weight": no_weights,
     }
     for place in space:
         for prefix, applies in idle.items():

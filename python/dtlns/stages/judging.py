@@ -161,7 +161,7 @@ def select_false_negatives(
         judged: A judged artefact.
         n_users: U.
         n_items: I.
-        use: With `weighted` and `sampled`, weights are as the selection says; else they are one.
+        use: With `avoid`, `weighted` and `sampled`, weights are as the selection says; else they are one.
         selection: How many for each user, and the scale.
 
     Returns:

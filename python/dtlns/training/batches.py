@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dtlns.draws import draws_on
+from dtlns.draws import Draws, draws_on
 from dtlns.errors import InputError
 from dtlns.samplers.base import DrawContext, Prepared, Sampler
 from dtlns.training.pairs import Pairs
@@ -57,19 +57,29 @@ class Batches:
         self.processes = processes
         if device.type != "cpu":
             _check_left(pairs)
-        self.draws = draws_on(pairs.pool, device)
+        self.device = device
+        self._draws: tuple[int, Draws] | None = None  # and their epoch
         self.users = torch.from_numpy(pairs.users).to(device)
         self.items = torch.from_numpy(pairs.items).to(device)
         self.weights = None if pairs.weights is None else torch.from_numpy(pairs.weights).to(device)
 
+    def draws(self, epoch: int) -> Draws:
+        """Return exact draws of an epoch's negatives."""
+        known = self._draws
+        if known is None or (known[0] != epoch and self.pairs.avoided is not None):
+            pool = self.pairs.negatives(self.settings.seed, epoch)
+            self._draws = known = epoch, draws_on(pool, self.device)
+        return known[1]
+
     def epoch(self, epoch: int, sampler: Sampler) -> Iterator[Drawn]:
         """Return an epoch's batches, this process's share of each."""
+        draws = self.draws(epoch)
         order = torch.from_numpy(self.pairs.order(self.settings.seed, epoch)).to(self.users.device)
         batches = -(-len(order) // self.settings.batch_size)
 
         def prepare(number: int) -> Drawn:
             whole = order[number * self.settings.batch_size :][: self.settings.batch_size]
-            return self._drawn(whole, epoch, number, sampler)
+            return self._drawn(whole, epoch, number, sampler, draws)
 
         if self.users.is_cuda:
             yield from map(prepare, range(batches))
@@ -82,7 +92,7 @@ class Batches:
                 yield ready
             yield following.result()
 
-    def _drawn(self, whole: Tensor, epoch: int, number: int, sampler: Sampler) -> Drawn:
+    def _drawn(self, whole: Tensor, epoch: int, number: int, sampler: Sampler, draws: Draws) -> Drawn:
         whole_users, whole_positives = self.users[whole], self.items[whole]
         users, positives, rows = whole_users, whole_positives, whole
         if self.processes.size > 1:
@@ -95,7 +105,7 @@ class Batches:
             whole_users=whole_users,
             whole_positives=whole_positives,
             whole_weights=None if self.weights is None else self.weights[whole],
-            draws=self.draws,
+            draws=draws,
             seed=self.settings.seed,
             epoch=epoch,
             epochs=self.settings.epochs,

@@ -224,7 +224,7 @@ class Loop:
             with torch.no_grad():
                 self.sampler.begin_epoch(
                     EpochContext(
-                        draws=self.batches.draws,
+                        draws=self.batches.draws(epoch),
                         layers=Layers(users, items),
                         pooling=self.model.pool,
                         similarity=self.similarity,

@@ -23,8 +23,10 @@ class Pairs:
         users: int64 [R].
         items: int64 [R].
         weights: float32 [R], or None for all ones.
-        pool: What may be drawn as a negative.
+        pool: What may be drawn as a negative in every epoch.
         chances: float32 [R], how likely a pair is in an epoch, or None where all always are.
+        avoided: The training interactions, and pairs of which each leaves the negatives of an epoch with the
+            chance of its weight; None where the pool is the same in all epochs.
     """
 
     users: NDArray[np.int64]
@@ -32,6 +34,7 @@ class Pairs:
     weights: NDArray[np.float32] | None
     pool: NegativePool
     chances: NDArray[np.float32] | None = None
+    avoided: tuple[TrainView, FalseNegatives] | None = None
 
     @classmethod
     def build(cls, train: TrainView, settings: TrainConfig, false_negatives: FalseNegatives | None) -> Self:
@@ -57,6 +60,8 @@ class Pairs:
         pool = NegativePool(train, exclude=judged)
         if use == "exclude":
             return cls(users, items, weights, pool)
+        if use == "avoid":
+            return cls(users, items, weights, pool, avoided=(train, false_negatives))
         ones = np.ones_like(false_negatives.weights)
         extra = ones if use == "positive" else false_negatives.weights
         kept = extra > 0
@@ -81,6 +86,17 @@ class Pairs:
             return order
         there = numpy_generator(seed, "there", epoch).random(len(self)) < self.chances
         return order[there[order]]
+
+    def negatives(self, seed: int, epoch: int) -> NegativePool:
+        """Return what may be drawn as a negative in an epoch, keyed by seed and epoch."""
+        if self.avoided is None:
+            return self.pool
+        train, pairs = self.avoided
+        out = pairs.csr()
+        out.data = (numpy_generator(seed, "avoided", epoch).random(pairs.n_pairs) < out.data).astype(
+            np.float32
+        )
+        return NegativePool(train, exclude=out)
 
 
 def _leave_half(train: TrainView, judged: FalseNegatives) -> FalseNegatives:

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dtlns.embeddings import Similarity
 
-Use = Literal["ignore", "exclude", "positive", "weighted", "sampled"]
-WEIGHED: tuple[Use, ...] = ("weighted", "sampled")  # a pair's weight matters to these
+Use = Literal["ignore", "exclude", "avoid", "positive", "weighted", "sampled"]
+WEIGHED: tuple[Use, ...] = ("avoid", "weighted", "sampled")  # a pair's weight matters to these
 Precision = Literal["float32", "bfloat16"]
 
 _Weight = Annotated[float, Field(allow_inf_nan=False)]
@@ -78,7 +78,8 @@ class TrainConfig(_Settings):
         sampler: The negative sampler.
         loss: The loss.
         false_negatives: What is done with judged false negatives: `ignore` them, `exclude` them from the
-            negatives, or besides add them as `positive` (weight 1) or `weighted` (their own weight) pairs, or
+            negatives, `avoid` them: a pair leaves the negatives of an epoch with the chance of its weight;
+            or exclude them and add them as `positive` (weight 1) or `weighted` (their own weight) pairs, or
             as `sampled` ones: a pair is in an epoch with the chance of its weight, at most 1. In expectation
             the terms of the pairs are those of `weighted`, up to a factor for all of them; L2 counts a pair
             by its weight too; and an epoch has as many pairs more as the weights' sum, not their number.

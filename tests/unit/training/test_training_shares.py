@@ -50,7 +50,7 @@ def last_batch(sampler: str, loss: str, together: Processes) -> list[Tensor]:
     tables = Layers(*(table.detach() for table in model.layers()))
     built.begin_epoch(
         EpochContext(
-            draws=batches.draws,
+            draws=batches.draws(1),
             layers=tables,
             pooling=model.pool,
             similarity=rule.similarity,
