@@ -1,8 +1,8 @@
 """The stage graph of `dtlns run --recipe best`: a host, what false negatives do for it, and a prior.
 
 Everything up to the false negatives is made of the training split. The plain host is trained first. From it
-each arm, a way to use the false negatives, is tried for a few epochs; the best one goes on, if it is better
-than the plain host with as many epochs more. Validation chooses arm, epoch and weight of the prior.
+each arm, a way to use the false negatives, is tried for a few epochs, and so is training on without any; the
+best arm goes on from there, if it is better than both. Validation chooses arm, epoch and weight of the prior.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from dtlns.models.registry import load_scorer
 from dtlns.pipeline import check_place, finish, prepare_data, relative
 from dtlns.rehearsal import rehearse
 from dtlns.stages.candidates import hide_rule
+from dtlns.stages.judging import select_false_negatives
 from dtlns.stages.prior import WEIGHTS, chosen_weight, write_prior_alone, write_with_prior
 from dtlns.stages.training import write_model
 from dtlns.stages.upstream import Upstream
 from dtlns.training.progress import Progress
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
+from dtlns.training.streams import derive
 
 Rows = dict[str, tuple[str, Artifact]]  # title and model, by name
 log = logging.getLogger(__name__)
@@ -75,21 +77,27 @@ def run_best(
                 f"{place} = {value!r} in the recipe best", allowed=str(wanted).lower(), hint=why
             )
     Selector.parse(config.metric)
-    trained = [config.train, *(with_arm(config.train, arm, 1) for arm in config.arms)]
+    trained = [config.train, *(with_arm(config.train, arm) for arm in config.arms)]
     rehearse(config.pretrain, [], [(settings, config.trees) for settings in trained])
     with alone(out):
         return _Run(config, out, base or Path(), device, progress).run()
 
 
-def with_arm(host: TrainConfig, arm: Arm, epochs: int) -> TrainConfig:
+def with_arm(host: TrainConfig, arm: Arm, size: float = 1.0) -> TrainConfig:
     """Return the host's settings with an arm: false negatives by chance, and its temperature.
 
     Args:
         host: The plain host.
         arm: How false negatives are used.
-        epochs: Bound.
+        size: Pairs in an epoch with the arm, by those without. Epochs are so many more that there are as many
+            pairs in all, and in each of the times between two validations.
     """
-    changes: dict[str, Any] = {"false_negatives": "sampled", "epochs": epochs}
+    changes: dict[str, Any] = {
+        "false_negatives": "sampled",
+        "observed": arm.observed,
+        "epochs": math.ceil(host.epochs / size),
+        "validate_every": math.ceil(host.validate_every / size),
+    }
     if arm.temperature is not None:
         told = host.loss.options | {"temperature": arm.temperature}
         changes["loss"] = host.loss.model_copy(update={"options": told})
@@ -173,7 +181,14 @@ class _Run:
         if arm is None:
             return host
         how = f"weight {arm.weight:g}" if arm.weight is not None else f"c = {arm.scale:g}"
-        return f"{host} + best {arm.top} false negatives, {how}"
+        observed = "" if arm.observed == 1 else f", observed {arm.observed:g}"
+        return f"{host} + best {arm.top} false negatives, {how}{observed}"
+
+    def _size(self, arm: Arm, found: Artifact) -> float:
+        """Return how many pairs an epoch has with an arm, by those without."""
+        train = self.data.train
+        pairs = select_false_negatives(found, train.n_users, train.n_items, "sampled", arm.selection)
+        return arm.observed + float(pairs.weights.sum()) / train.n_interactions
 
     def _train(
         self,
@@ -203,29 +218,40 @@ class _Run:
         """Train the plain host, let it go on, try the arms, and let the best one go on where it wins."""
         config, host = self.config, self.config.train
         trial = max(1, round(config.trial * host.epochs))
-        whole = trial + round(config.finish * host.epochs)
         plain = self._train("plain", host)
         rows: Rows = {"plain": (self._name(None), plain)}
+        # All are tried with the same random numbers, and what goes on gets others.
+        there = host.model_copy(update={"seed": derive(host.seed, "trial") >> 1, "epochs": trial})
         # What more epochs alone would do: without it, they would pass for the work of false negatives.
-        longer = self._train("longer", host.model_copy(update={"epochs": whole}), start=plain)
+        longer = self._train("longer", there, start=plain)
         rows["longer"] = (f"{self._name(None)}, trained on", longer)
         tried = {
-            arm.name: (arm, self._train(arm.name, with_arm(host, arm, trial), found, arm, plain))
+            arm.name: (
+                arm,
+                self._train(arm.name, with_arm(there, arm, self._size(arm, found)), found, arm, plain),
+            )
             for arm in config.arms
         }
         values = {name: self._mean(model) for name, (_, model) in tried.items()}
         told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
         self.why.append(
-            f"validation {self.metric}: plain {self._mean(plain):.4f}, trained on {self._mean(longer):.4f}; "
-            f"after {trial} epochs from plain on {told}"
+            f"validation {self.metric}: plain {self._mean(plain):.4f}; after as many pairs as {trial} epochs "
+            f"more have without false negatives {self._mean(longer):.4f}, with {told}"
         )
         arm, model = tried[max(values, key=lambda name: values[name])]
-        if all(better(self._users(model), self._users(other)) for other in (plain, longer)):
-            went_on = self._train("host", with_arm(host, arm, whole), found, arm, plain)
-            rows["host"] = (self._name(arm), went_on)
-            self.why.append(f"{arm.name} goes on to {self._mean(went_on):.4f}")
-        else:
+        if not all(better(self._users(model), self._users(other)) for other in (plain, longer)):
             self.why.append("no use of the false negatives is better than none by more than its error")
+            return rows
+        rest = host.model_copy(
+            update={
+                "seed": derive(host.seed, "finish") >> 1,
+                "epochs": max(1, round(config.finish * host.epochs)),
+            }
+        )
+        finished = self._train("host", with_arm(rest, arm, self._size(arm, found)), found, arm, model)
+        went_on = max((model, finished), key=self._mean)
+        rows["host"] = (self._name(arm), went_on)
+        self.why.append(f"{arm.name} goes on to {self._mean(went_on):.4f}")
         return rows
 
     def _explain(self, rows: Rows, chosen: str) -> None:

@@ -211,12 +211,14 @@ class Arm(Settings):
         top: The best candidates of each user, by `p_hidden`.
         scale: A pair is there with the chance min(1, scale · p_hidden) in each epoch.
         weight: With this chance each, in place of that.
+        observed: The chance of a training interaction to be there.
         temperature: Of a softmax; None leaves the host's own.
     """
 
     top: int = Field(20, ge=1)
     scale: float | None = Field(None, gt=0.0, allow_inf_nan=False)
     weight: float | None = Field(None, gt=0.0, le=1.0)
+    observed: float = Field(1.0, gt=0.0, le=1.0)
     temperature: float | None = Field(None, gt=0.0, allow_inf_nan=False)
 
     @model_validator(mode="after")
@@ -228,8 +230,12 @@ class Arm(Settings):
     @property
     def name(self) -> str:
         """For people and folders."""
-        how = f"c{self.scale:g}" if self.scale is not None else f"w{self.weight:g}"
-        return f"best{self.top}-{how}" + ("" if self.temperature is None else f"-t{self.temperature:g}")
+        parts = [f"best{self.top}", f"c{self.scale:g}" if self.scale is not None else f"w{self.weight:g}"]
+        if self.observed != 1:
+            parts.append(f"o{self.observed:g}")
+        if self.temperature is not None:
+            parts.append(f"t{self.temperature:g}")
+        return "-".join(parts)
 
     @property
     def selection(self) -> SelectionConfig:
@@ -254,8 +260,8 @@ class BestConfig(Settings):
         train: The host. Its `epochs` bound the plain training.
         metric: What validation measures for every choice.
         arms: Ways to use false negatives. Each is tried from the plain host on.
-        trial: Share of `train.epochs` that an arm is tried for.
-        finish: Share of `train.epochs` that the best arm may go on for from there.
+        trial: Share of `train.epochs` that an arm is tried for, in passes over as many pairs.
+        finish: Share of them that the best arm may go on for from there.
         top: Cut-offs K of the metrics.
     """
 
@@ -280,7 +286,9 @@ class BestConfig(Settings):
         patience=2,
     )
     metric: str = "ndcg@20"
-    arms: tuple[Arm, ...] = Field((Arm(scale=20.0, temperature=0.08), Arm(top=5, weight=0.5)), min_length=1)
+    arms: tuple[Arm, ...] = Field(
+        (Arm(scale=6.0, observed=0.1, temperature=0.08), Arm(top=5, weight=0.5)), min_length=1
+    )
     trial: Share = 0.15
     finish: Share = 0.5
     top: tuple[Annotated[int, Field(ge=1)], ...] = Field((5, 10, 20, 30, 50), min_length=1)

@@ -170,15 +170,13 @@ def test_a_temperature_needs_a_loss_that_has_one(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_an_arm_changes_the_use_the_temperature_and_the_epochs_alone() -> None:
+def test_an_arm_changes_the_use_and_the_temperature_alone() -> None:
     host = BestConfig(data="-").train
-    arm = with_arm(host, Arm(scale=30.0, temperature=0.1), 7)
-    assert (arm.false_negatives, arm.epochs, arm.loss.options) == ("sampled", 7, {"temperature": 0.1})
-    same = arm.model_copy(
-        update={"false_negatives": host.false_negatives, "epochs": host.epochs, "loss": host.loss}
-    )
+    arm = with_arm(host, Arm(scale=30.0, temperature=0.1))
+    assert (arm.false_negatives, arm.loss.options) == ("sampled", {"temperature": 0.1})
+    same = arm.model_copy(update={"false_negatives": host.false_negatives, "loss": host.loss})
     assert same == host
-    assert with_arm(host, Arm(weight=0.5), 7).loss == host.loss
+    assert with_arm(host, Arm(weight=0.5)).loss == host.loss
 
 
 def test_better_means_by_more_than_the_standard_error() -> None:

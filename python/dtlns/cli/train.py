@@ -90,6 +90,13 @@ _FITTED = {
 )
 @click.option("--weight", type=float, help="The same weight for all of them, in place of --scale.")
 @click.option(
+    "--observed",
+    type=float,
+    default=DEFAULTS.observed,
+    show_default=True,
+    help="With --use sampled: the chance of an observed pair to be in an epoch.",
+)
+@click.option(
     "--start-from",
     type=options.FOLDER,
     help="A model of the same shape that training goes on from, with a fresh optimiser.",

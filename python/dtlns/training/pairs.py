@@ -42,7 +42,7 @@ class Pairs:
 
         Args:
             train: The training interactions.
-            settings: `false_negatives` and `interaction_weights` are read.
+            settings: `false_negatives`, `observed` and `interaction_weights` are read.
             false_negatives: Judged pairs, or None with the use `ignore`. Of a user they may take half of the
                 items without an interaction, those of the largest weights; the others stay negatives.
         """
@@ -73,19 +73,19 @@ class Pairs:
             np.concatenate([items, false_negatives.indices[kept].astype(np.int64)]),
             None if weights is None and use != "weighted" else np.concatenate([own, added[kept]]),
             pool,
-            np.concatenate([sure, extra[kept]]) if use == "sampled" else None,
+            np.concatenate([sure * np.float32(settings.observed), extra[kept]]) if use == "sampled" else None,
         )
 
     def __len__(self) -> int:
         return len(self.users)
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
-        """Return the rows of an epoch in its order, int64 [at most R], keyed by seed and epoch."""
+        """Return the rows of an epoch in its order, int64 [1 to R], keyed by seed and epoch."""
         order = numpy_generator(seed, "order", epoch).permutation(len(self)).astype(np.int64)
         if self.chances is None:
             return order
         there = numpy_generator(seed, "there", epoch).random(len(self)) < self.chances
-        return order[there[order]]
+        return order[there[order]] if there.any() else order[:1]
 
     def negatives(self, seed: int, epoch: int) -> NegativePool:
         """Return what may be drawn as a negative in an epoch, keyed by seed and epoch."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dtlns.embeddings import Similarity
 
@@ -83,6 +83,8 @@ class TrainConfig(_Settings):
             as `sampled` ones: a pair is in an epoch with the chance of its weight, at most 1. In expectation
             the terms of the pairs are those of `weighted`, up to a factor for all of them; L2 counts a pair
             by its weight too; and an epoch has as many pairs more as the weights' sum, not their number.
+        observed: With `sampled`, the chance of a training interaction to be in an epoch. What the host shall
+            rank are items without one: a smaller share leaves more of the training to false negatives.
         refresh_every: Epochs after which false negatives are found anew with the model as it is then; 0
             keeps those that were given.
         epochs: Upper bound with a selector, the exact number without one.
@@ -102,6 +104,7 @@ class TrainConfig(_Settings):
     sampler: SamplerConfig = Field(default_factory=SamplerConfig)
     loss: LossConfig = Field(default_factory=LossConfig)
     false_negatives: Use = "ignore"
+    observed: float = Field(1.0, gt=0.0, le=1.0)
     refresh_every: int = Field(0, ge=0)
     epochs: int = Field(300, ge=1)
     batch_size: int = Field(2048, ge=1)
@@ -114,3 +117,10 @@ class TrainConfig(_Settings):
     interaction_weights: bool = False
     tune: bool = False
     seed: int = Field(0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _observed_by_chance(self) -> Self:
+        if self.observed != 1 and self.false_negatives != "sampled":
+            use = self.false_negatives
+            raise ValueError(f"observed = {self.observed:g} needs false_negatives = 'sampled', not {use!r}")
+        return self

@@ -58,6 +58,38 @@ def test_a_sampled_pair_is_there_as_often_as_its_weight_says() -> None:
     assert added.std() == pytest.approx(7.94, rel=0.15)
 
 
+def test_an_observed_pair_is_there_as_often_as_it_is_told() -> None:
+    train = world()
+    pairs = Pairs.build(train, settings(false_negatives="sampled", observed=0.25), some_pairs(train, 1.0))
+    times = np.zeros(len(pairs))
+    for epoch in range(1, 301):
+        times[pairs.order(7, epoch)] += 1
+    assert (times[train.n_interactions :] == 300).all()
+    own = times[: train.n_interactions]
+    # a share of 0.25 over 300 epochs: 75 ± 7.5 each
+    assert abs(own.mean() - 75) < 5 * 7.5 / np.sqrt(len(own))
+    assert own.std() == pytest.approx(7.5, rel=0.15)
+
+
+def test_a_share_of_the_observed_pairs_needs_the_use_sampled() -> None:
+    with pytest.raises(
+        ValueError, match=r"observed = 0\.25 needs false_negatives = 'sampled', not 'weighted'"
+    ):
+        settings(false_negatives="weighted", observed=0.25)
+
+
+def test_an_epoch_has_a_pair_however_small_the_chances() -> None:
+    train = TrainView.from_csr(sp.csr_array([[1, 0, 1, 0], [0, 1, 0, 0]]))
+    judged = FalseNegatives.from_pairs(
+        np.array([0]), np.array([3]), np.array([0.01], dtype=np.float32), n_users=2, n_items=4
+    )
+    rare = settings(false_negatives="sampled", observed=0.01)
+    assert len(Pairs.build(train, rare, judged).order(0, 1)) == 1
+    trained = fit(train, rare, false_negatives=judged, device="cpu")
+    assert trained.epochs_run == 3
+    assert np.isfinite(trained.user_vectors).all()
+
+
 def test_sampled_pairs_are_the_same_for_the_same_key_and_not_for_another() -> None:
     pairs = Pairs.build(world(), settings(false_negatives="sampled"), some_pairs(world(), 0.3))
     assert np.array_equal(pairs.order(1, 2), pairs.order(1, 2))
