@@ -6,6 +6,9 @@ and intervals are those of `dtlns compare` (docs/concepts/significance.md).
 
     python experiments/best_recipe.py DATASET -o OUT [--config FILE.toml] [--seeds 5] [--against itemknn ease]
 
+What to compare with: names of models that validation tunes, `in-batch`, the plain host with these negatives,
+and `trained-on`, the plain host trained on without false negatives for as many pairs as the host with them.
+
 Run it again after an interruption: what is there and still right is kept.
 """
 
@@ -27,6 +30,7 @@ from dtlns.stages.training import write_model
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
 
 METRICS = ("recall@20", "ndcg@20")
+CONTROLS = {"in-batch", "trained-on"}
 Row = list[Artifact]  # one for each seed
 
 
@@ -43,22 +47,31 @@ def with_seed(config: BestConfig, seed: int) -> BestConfig:
     )
 
 
-def baseline(name: str, out: Path, data: Dataset, host: TrainConfig, metric: str) -> Artifact:
-    """Fit a tuned model without epochs, or train the host with another sampler: `in-batch`."""
-    if name == "in-batch":
-        sampler = SamplerConfig(name="in-batch")
-        return write_model(
-            out,
-            data,
-            host.model_copy(update={"sampler": sampler}),
-            metric=metric,
-            device="cpu",
-            if_exists="reuse",
-            resume=True,
-        )
-    sampler = SamplerConfig(name="uniform")
-    settings = TrainConfig(model=ModelConfig(name=name), sampler=sampler, tune=True)
+def tuned(name: str, out: Path, data: Dataset, metric: str) -> Artifact:
+    """Fit a model without epochs, with the options that validation chooses."""
+    settings = TrainConfig(model=ModelConfig(name=name), sampler=SamplerConfig(name="uniform"), tune=True)
     return write_model(out, data, settings, metric=metric, if_exists="reuse")
+
+
+def control(name: str, out: Path, data: Dataset, config: BestConfig) -> Artifact:
+    """Train the host in another ordinary way: `in-batch` or `trained-on`."""
+    host, start = config.train, None
+    if name == "in-batch":
+        host = host.model_copy(update={"sampler": SamplerConfig(name="in-batch")})
+    else:
+        start = open_artifact(out / "models" / "plain", "model")
+        epochs = round(config.trial * host.epochs) + round(config.finish * host.epochs)
+        host = host.model_copy(update={"epochs": epochs})
+    return write_model(
+        out / name,
+        data,
+        host,
+        start=start,
+        metric=config.metric,
+        device="cpu",
+        if_exists="reuse",
+        resume=True,
+    )
 
 
 def main() -> None:
@@ -78,32 +91,31 @@ def main() -> None:
     rows: dict[str, Row] = {}
     for seed in range(given.seeds):
         out = given.output / f"seed-{seed}"
-        results = run_best(with_seed(config, seed), out, device="cpu")
+        seeded = with_seed(config, seed)
+        results = run_best(seeded, out, device="cpu")
         print(f"seed {seed}: " + "; ".join(results["why"]), flush=True)
-        named = {
-            "plain": "plain",
-            "longer": "plain, trained on",
-            "host": "host alone",
-            "plain-prior": "plain + prior",
-            "host-prior": "host + prior",
-            "prior": "prior alone",
-        }
-        there = {entry["folder"] for entry in results["rows"]}
-        for name, title in named.items():
+        folders = {entry["name"]: out / entry["folder"] for entry in results["rows"]}
+        plain = next(iter(folders))
+        host = next((name for name in folders if "false negatives" in name), None)
+        titles = {
+            "plain": plain,
             # where no use of false negatives won, the plain host is what there is
-            tries = [f"models/{each}" for each in (name, name.replace("host", "plain"))]
-            tries.append(tries[-1].replace("plain", "longer"))
-            folder = next(folder for folder in tries if folder in there)
-            rows.setdefault(title, []).append(open_artifact(out / folder, "model"))
+            "host alone": host or plain,
+            "plain + prior": next(
+                name for name in folders if name.startswith(plain) and name.endswith(" + prior")
+            ),
+            "host + prior": f"{host} + prior" if host else next(n for n in folders if n.endswith(" + prior")),
+            "prior alone": "prior alone",
+        }
+        for title, name in titles.items():
+            rows.setdefault(title, []).append(open_artifact(folders[name], "model"))
         rows.setdefault("chosen", []).append(open_artifact(out / results["chosen"], "model"))
-        if "in-batch" in given.against:
-            host = config.train.model_copy(update={"seed": seed})
-            rows.setdefault("plain, in-batch", []).append(
-                baseline("in-batch", out / "in-batch", data, host, config.metric)
-            )
+        for name in given.against:
+            if name in CONTROLS:
+                rows.setdefault(f"plain, {name}", []).append(control(name, out, data, seeded))
     for name in given.against:
-        if name != "in-batch":
-            rows[f"{name}, tuned"] = [baseline(name, given.output / name, data, config.train, config.metric)]
+        if name not in CONTROLS:
+            rows[f"{name}, tuned"] = [tuned(name, given.output / name, data, config.metric)]
 
     tested = {title: [measure_model(model, data)["test"] for model in row] for title, row in rows.items()}
     values = {
@@ -138,11 +150,7 @@ def main() -> None:
         facts = {path.parent: json.loads(path.read_text()) for path in out.rglob("run.json")}
         known = {"pretrained", "trees", "candidates", "found", "hidden", "hidden-2", "hidden-3", "prior"}
         known |= {"plain", "longer", "host", "plain-prior", "host-prior", *(arm.name for arm in config.arms)}
-        ours = {
-            folder: fact["wall_seconds"]
-            for folder, fact in facts.items()
-            if folder.name not in ("popularity", "itemknn", "in-batch") and folder.name in known
-        }
+        ours = {folder: fact["wall_seconds"] for folder, fact in facts.items() if folder.name in known}
         shares.append(sum(ours.values()) / ours[out / "models" / "plain"])
     told = ", ".join(f"{x:.2f}" for x in shares)
     print(f"\nall stages, the plain host among them, by the plain host's own time: {told}")
