@@ -23,7 +23,10 @@ $(READY): pyproject.toml Cargo.toml $(shell find rust -name '*.rs' -o -name Carg
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing dtlns and what it needs into $(VENV) (PyTorch is large) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@for pause in 20 60 0; do \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]' && exit 0; \
+	  [ $$pause = 0 ] || { echo "that failed; in $$pause s once more, in case it was the network"; sleep $$pause; }; \
+	done; exit 1
 	@touch $@
 
 demo: $(READY) ## run the whole pipeline on MovieLens and print a comparison table
