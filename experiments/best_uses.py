@@ -23,9 +23,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from dtlns.artifacts import Artifact, open_artifact
-from dtlns.config import SelectionConfig
+from dtlns.best_recipe import with_arm
+from dtlns.config import Arm, BestConfig, SelectionConfig
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.evaluation.significance import bootstrap_difference
 from dtlns.false_negative_model.features import Group
@@ -47,12 +49,15 @@ class Row:
     Attributes:
         use: What is done with the false negatives.
         selection: Which of them count, and how much.
+        observed: The chance of a training interaction to be in an epoch; epochs are so many more that there
+            are as many pairs in all.
         sampler: In place of the host's own.
         without: A group of features that they are found without.
     """
 
     use: Use
     selection: SelectionConfig
+    observed: float = 1.0
     sampler: SamplerConfig | None = None
     without: Group | None = None
 
@@ -66,6 +71,7 @@ def rows_of(top: int, scale: float, flat: float, groups: Sequence[Group]) -> dic
         flat: The weight that has the same sum where all of them have it.
         groups: Features that there are.
     """
+    arm = BestConfig(data="-").arms[0]
     best, alike = SelectionConfig(top=top, scale=scale), SelectionConfig(top=top, weight=flat)
     return {
         "nothing": Row("ignore", best),
@@ -73,6 +79,7 @@ def rows_of(top: int, scale: float, flat: float, groups: Sequence[Group]) -> dic
         "avoid": Row("avoid", best),
         RECIPE: Row("sampled", best),
         "weighted": Row("weighted", best),
+        "sampled, recipe": Row("sampled", arm.selection, arm.observed),
         f"sampled, all {top} alike": Row("sampled", alike),
         "sampled, best 5 with 0.5": Row("sampled", SelectionConfig(top=5, weight=0.5)),
         **{f"dns, {use}": Row(use, best, sampler=HARD) for use in ("ignore", "exclude", "avoid")},
@@ -97,14 +104,12 @@ class Run:
             open_artifact(run / "found", "judged"),
         )
         host = TrainConfig.model_validate(
-            {name: self.plain.config[name] for name in TrainConfig.model_fields}
+            {name: value for name, value in self.plain.config.items() if name in TrainConfig.model_fields}
         )
         told = host.loss.options | {"temperature": given.temperature}
         loss = host.loss.model_copy(update={"options": told})
         self.host = host.model_copy(update={"loss": loss, "epochs": given.epochs})
-        p = pl.read_parquet(self.found.path / "judged.parquet", columns=["user", "p_hidden"])
-        p = p.filter(pl.col("p_hidden").rank("ordinal", descending=True).over("user") <= given.top)
-        flat = float(np.minimum(1.0, given.scale * p["p_hidden"].to_numpy()).mean())
+        flat = float(self._weights(given.top, given.scale).mean())
         self.rows = rows_of(given.top, given.scale, flat, self.found.config["groups"])
         self.cpu = out / "cpu.json"
 
@@ -112,6 +117,11 @@ class Run:
         """Train a row, and give it the prior of the false negatives that it used."""
         row, folder = self.rows[name], name.replace(", ", "-").replace(" ", "-")
         settings = self.host.model_copy(update={"false_negatives": row.use})
+        if row.observed != 1:
+            # with_arm takes the size of an epoch, by that of one without false negatives
+            pairs = self._weights(row.selection.top, row.selection.scale)
+            arm = Arm(scale=row.selection.scale, observed=row.observed)
+            settings = with_arm(self.host, arm, row.observed + pairs.sum() / self.data.train.n_interactions)
         if row.sampler is not None:
             settings = settings.model_copy(update={"sampler": row.sampler})
         found = self.found if row.without is None else self._without(row.without)
@@ -119,6 +129,12 @@ class Run:
         model = self._timed(folder, write_model, self.data, settings, device="cpu", resume=True, **told)
         prior = self._timed(f"{folder}-prior", write_with_prior, model, found, self.data, metric=self.metric)
         return model, prior
+
+    def _weights(self, top: int, scale: float) -> NDArray[np.float64]:
+        """Return min(1, scale · p_hidden) of each user's best."""
+        p = pl.read_parquet(self.found.path / "judged.parquet", columns=["user", "p_hidden"])
+        p = p.filter(pl.col("p_hidden").rank("ordinal", descending=True).over("user") <= top)
+        return np.minimum(1.0, scale * p["p_hidden"].to_numpy().astype(np.float64))
 
     def _without(self, group: Group) -> Artifact:
         """Find the false negatives again without a group of features."""
