@@ -76,6 +76,10 @@ def run_best(
             raise ConfigError(
                 f"{place} = {value!r} in the recipe best", allowed=str(wanted).lower(), hint=why
             )
+    names = [arm.name for arm in config.arms]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"the arm {twice} is there twice", hint="leave one out, or change it")
     Selector.parse(config.metric)
     trained = [config.train, *(with_arm(config.train, arm) for arm in config.arms)]
     rehearse(config.pretrain, [], [(settings, config.trees) for settings in trained])
@@ -160,7 +164,7 @@ class _Run:
             self.out / "models" / "prior", found, self.data, facts=self.facts, if_exists="reuse"
         )
         rows["prior"] = ("prior alone", prior)
-        for name, title in (("popularity", "popularity"), ("itemknn", "ItemKNN (cosine)")):
+        for name, title in (("popularity", "popularity"), ("itemknn", "ItemKNN (cosine), not tuned")):
             simple = TrainConfig(model=ModelConfig(name=name), sampler=SamplerConfig(name="uniform"))
             rows[name] = (title, self._train(name, simple))
         return finish(
@@ -248,8 +252,7 @@ class _Run:
                 "epochs": max(1, round(config.finish * host.epochs)),
             }
         )
-        finished = self._train("host", with_arm(rest, arm, self._size(arm, found)), found, arm, model)
-        went_on = max((model, finished), key=self._mean)
+        went_on = self._train("host", with_arm(rest, arm, self._size(arm, found)), found, arm, model)
         rows["host"] = (self._name(arm), went_on)
         self.why.append(f"{arm.name} goes on to {self._mean(went_on):.4f}")
         return rows

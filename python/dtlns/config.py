@@ -224,7 +224,8 @@ class Arm(Settings):
     @model_validator(mode="after")
     def _one_chance(self) -> Self:
         if (self.scale is None) == (self.weight is None):
-            raise ValueError("scale or weight, one of them")
+            given = "none is" if self.scale is None else "both are"
+            raise ValueError(f"one of scale and weight, and {given} given")
         return self
 
     @property

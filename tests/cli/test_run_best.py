@@ -71,7 +71,9 @@ def test_it_says_what_it_chose_and_why(told: Told) -> None:
     assert all(reason in shown for reason in results["why"])
     names = [row["name"] for row in results["rows"]]
     assert names[0] == "mf, shared-uniform"
-    assert {"prior alone", "mf, shared-uniform + prior", "popularity", "ItemKNN (cosine)"} <= set(names)
+    assert {"prior alone", "mf, shared-uniform + prior", "popularity", "ItemKNN (cosine), not tuned"} <= set(
+        names
+    )
     valid = {row["folder"]: row["result"]["valid"]["ndcg@20"] for row in results["rows"]}
     assert valid[results["chosen"]] >= valid["models/plain"]
 
@@ -119,7 +121,9 @@ def test_the_plain_host_stays_where_nothing_is_better(
         ('[train]\nfalse_negatives = "positive"\n', "train.false_negatives = 'positive' in the recipe best"),
         ("[calibration]\nusers = 5\n", "calibration.users = 5 in the recipe best"),
         ("[trees]\nbranchin = 3\n", "unknown key 'trees.branchin'"),
-        ("[[arms]]\nscale = 3.0\nweight = 0.5\n", "scale or weight, one of them"),
+        ("[[arms]]\nscale = 3.0\nweight = 0.5\n", "one of scale and weight, and both are given"),
+        ("[[arms]]\ntop = 3\n", "one of scale and weight, and none is given"),
+        ("[[arms]]\nscale = 3.0\n[[arms]]\nscale = 3.0\n", "the arm best20-c3 is there twice"),
     ],
 )
 def test_settings_that_would_change_nothing_are_refused_at_once(
