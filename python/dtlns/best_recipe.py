@@ -186,13 +186,15 @@ class _Run:
             return host
         how = f"weight {arm.weight:g}" if arm.weight is not None else f"c = {arm.scale:g}"
         observed = "" if arm.observed == 1 else f", observed {arm.observed:g}"
-        return f"{host} + best {arm.top} false negatives, {how}{observed}"
+        temperature = "" if arm.temperature is None else f", temperature {arm.temperature:g}"
+        return f"{host} + best {arm.top} false negatives, {how}{observed}{temperature}"
 
     def _size(self, arm: Arm, found: Artifact) -> float:
         """Return how many pairs an epoch has with an arm, by those without."""
         train = self.data.train
         pairs = select_false_negatives(found, train.n_users, train.n_items, "sampled", arm.selection)
-        return arm.observed + float(pairs.weights.sum()) / train.n_interactions
+        size = arm.observed + float(pairs.weights.sum()) / train.n_interactions
+        return max(size, min(1.0, self.config.train.batch_size / train.n_interactions))  # one step at least
 
     def _train(
         self,

@@ -77,7 +77,9 @@ def comparison(host: TrainConfig, false_negatives: FalseNegativesConfig) -> list
         plain = TrainConfig(model=ModelConfig(name=name), sampler=SamplerConfig(name="uniform"))
         rows.append(Row(title, name, plain))
     plain_sampler = SamplerConfig(name="uniform", negatives=sampler.negatives)
-    bare = host.model_copy(update={"false_negatives": "ignore", "refresh_every": 0, "sampler": plain_sampler})
+    bare = host.model_copy(
+        update={"false_negatives": "ignore", "observed": 1.0, "refresh_every": 0, "sampler": plain_sampler}
+    )
     rows.append(Row(f"{model}, uniform negatives", f"{model}-uniform", bare))
     if sampler.name != "uniform":
         plain_sampler = sampler.model_copy(update={"multi_view": False})
@@ -89,7 +91,8 @@ def comparison(host: TrainConfig, false_negatives: FalseNegativesConfig) -> list
     last = rows[-1]
     # Excluding false negatives is the smaller step on the way to using them, so it is always shown beside.
     for step in dict.fromkeys(("exclude", use) if use != "ignore" else ()):
-        settings = host.model_copy(update={"false_negatives": step})
+        observed = host.observed if step == "sampled" else 1.0
+        settings = host.model_copy(update={"false_negatives": step, "observed": observed})
         for scale in false_negatives.scales if step in WEIGHED else (1.0,):
             name = f"{last.name} + false negatives {_USES[step]}"
             folder = f"{last.folder}-{step}"

@@ -37,6 +37,7 @@ Control = Literal[
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 _ELSEWHERE = {  # shared settings that each row or seed replaces
     "train.false_negatives": "say it in [[rows]]",
+    "train.observed": "all rows have all training interactions",
     "train.sampler.multi_view": "say it in [[rows]]",
     "train.sampler.view_weights": "say it in [[rows]]",
     "train.tune": "models without epochs are tuned, others cannot be",
