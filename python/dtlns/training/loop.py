@@ -115,6 +115,7 @@ class Loop:
         self.folder: Path | None = None
         self.identity: dict[str, Any] = {}
         self.batches = self._batches()
+        self.pairs = 0  # of the last epoch
         self.step: nn.Module = TrainStep(
             model,
             sampler,
@@ -205,7 +206,8 @@ class Loop:
         # looked at once an epoch: a look at each batch would make a GPU wait
         values = self.processes.mean(torch.stack(losses)).cpu().numpy().astype(np.float64)
         self._check(values, epoch)
-        return float(values @ sizes / np.sum(sizes))
+        self.pairs = int(np.sum(sizes))
+        return float(values @ sizes / self.pairs)
 
     def _begin(self, epoch: int) -> None:
         """Find false negatives anew where it is time, and tell a sampler that has a memory."""
@@ -325,7 +327,7 @@ class Loop:
             value=value,
             best=state.best_value,
             best_epoch=state.best_epoch,
-            pairs_per_second=len(self.batches.pairs) / seconds,
+            pairs_per_second=self.pairs / seconds,
             seconds_left=0.0 if state.finished else seconds * (settings.epochs - state.epoch),
         )
 
