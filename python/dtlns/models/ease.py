@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from dtlns._border import real
 from dtlns.data.views import TrainView
@@ -19,6 +20,8 @@ from dtlns.training.settings import ModelConfig
 
 MAX_ITEMS = 45_000  # a matrix of 8.1 GB, and twenty minutes for its inverse on one core
 ITEMS_PER_BLOCK = 1024
+USERS_PER_L2 = 50
+ALONE = 20_000  # from this size on one thread inverts: OpenBLAS was seen to crash with two at 30,000
 
 
 class EASE:
@@ -27,10 +30,11 @@ class EASE:
     With P = (XᵀX + l2 · I)⁻¹: B_ij = −P_ij / P_jj off the diagonal, 0 on it. P takes I³ floating
     point operations and one matrix of 4 I² bytes, 285 MB for 8,439 items and 8.1 GB at the bound of 45,000;
     B takes its place, and as much on disk. Where there are fewer users than items, the inverse is that of
-    XXᵀ + l2 · I, of U³ operations and 8 U² bytes more: by Woodbury's identity, P = (I − M) / l2 with
-    M = Xᵀ (XXᵀ + l2 · I)⁻¹ X, and so B_ij = M_ij / (1 − M_jj). That difference takes double precision: it is
-    about l2 / (l2 + n) for an item of n users. Else single precision is enough: on Amazon-sports with
-    l2 = 100, B differs by at most 5e-7 from the one made in double precision.
+    XXᵀ + l2 · I, of U³ operations and 4 U² bytes more: by Woodbury's identity, P = (I − M) / l2 with
+    M = Xᵀ (XXᵀ + l2 · I)⁻¹ X, and so B_ij = M_ij / (1 − M_jj). That difference is about l2 / (l2 + n) for an
+    item of n users, and loses digits where n is large: the inverse of items is taken where an item has more
+    than 50 l2 users. Single precision is enough: on Amazon-sports with l2 = 100, B differs by at most 5e-7
+    from the one made in double precision.
 
     Source: Steck, Embarrassingly shallow autoencoders for sparse data (WWW 2019), equations 5 to 8.
 
@@ -79,7 +83,9 @@ class EASE:
                 hint="take itemknn or gfcf, or drop rare items by --k-core-items when importing",
             )
         matrix = train.csr()
-        weights = _by_users(matrix, l2) if train.n_users < train.n_items else _by_items(matrix, l2)
+        fewer = train.n_users < train.n_items
+        precise = train.item_counts.max(initial=0) <= USERS_PER_L2 * l2
+        weights = _by_users(matrix, l2) if fewer and precise else _by_items(matrix, l2)
         np.fill_diagonal(weights, 0.0)
         return cls(weights, matrix)
 
@@ -118,36 +124,29 @@ def _by_items(matrix: sp.csr_array, l2: float) -> NDArray[np.float32]:
 
 def _by_users(matrix: sp.csr_array, l2: float) -> NDArray[np.float32]:
     """Return M_ij / (1 − M_jj)."""
-    double = matrix.astype(np.float64)
-    inverse = _inverse((double @ double.T).toarray(), l2)
-    transposed = double.T.tocsr()
-    n_items = matrix.shape[1]
-    weights = np.empty((n_items, n_items), dtype=np.float32)
-    rest = np.empty(n_items)
-    for start in range(0, n_items, ITEMS_PER_BLOCK):
+    inverse = _inverse((matrix @ matrix.T).toarray(), l2)
+    transposed = matrix.T.tocsr()
+    weights = np.empty((matrix.shape[1], matrix.shape[1]), dtype=np.float32)
+    for start in range(0, len(weights), ITEMS_PER_BLOCK):
         block = slice(start, start + ITEMS_PER_BLOCK)
         part = transposed @ np.ascontiguousarray((transposed[block] @ inverse).T)  # columns of M
-        rest[block] = 1 - np.diagonal(part[block])
         weights[block] = part.T  # its rows as well: M is symmetric
-    if not (rest > 0).all():
-        raise _lost(l2)
-    np.divide(weights, rest, out=weights, casting="same_kind")
+    weights /= 1 - weights.diagonal()
     return weights
 
 
-def _inverse(gram: NDArray[Any], l2: float) -> NDArray[Any]:
+def _inverse(gram: NDArray[np.float32], l2: float) -> NDArray[np.float32]:
     """Invert gram + l2 · I in its own memory."""
-    gram[np.diag_indices_from(gram)] += gram.dtype.type(l2)
+    gram[np.diag_indices_from(gram)] += np.float32(l2)
+    threads = 1 if len(gram) >= ALONE else None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(threads, user_api="blas"):
             warnings.simplefilter("error", scipy.linalg.LinAlgWarning)  # not a digit would be right
-            inverse: NDArray[Any] = scipy.linalg.inv(
+            inverse: NDArray[np.float32] = scipy.linalg.inv(
                 gram, overwrite_a=True, check_finite=False, assume_a="pos"
             )
     except (scipy.linalg.LinAlgError, scipy.linalg.LinAlgWarning) as error:
-        raise _lost(l2) from error
+        raise InputError(
+            f"with l2 {l2:g} the matrix has no inverse in single precision", hint="take a larger l2"
+        ) from error
     return inverse
-
-
-def _lost(l2: float) -> InputError:
-    return InputError(f"with l2 {l2:g} the matrix has no inverse in this precision", hint="take a larger l2")

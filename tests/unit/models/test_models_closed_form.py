@@ -54,16 +54,19 @@ def test_ease_is_the_formula_of_the_paper(dense: np.ndarray, more: str) -> None:
     np.testing.assert_allclose(EASE.fit(view(log), l2=3.0).weights, expected, atol=2e-6)
 
 
-@pytest.mark.parametrize("l2", [0.1, 10.0])
-def test_an_item_that_all_users_have_costs_no_precision(l2: float) -> None:
-    """Where the inverse is that of users by users, 1 − M_jj of such an item is nearly nothing."""
+@pytest.mark.parametrize(("l2", "off"), [(1.0, 2e-6), (10.0, 1e-4)])
+def test_an_item_that_all_users_have_is_predicted_from_well(l2: float, off: float) -> None:
+    """Users by users, 1 − M_jj of such an item has few digits: 300 / 310 of 1 is gone with l2 = 10.
+
+    The relative error of the rest is some 300 roundings of 6e-8 over 1 / 31, 6e-4, of weights of up to 0.1.
+    """
     rng = np.random.default_rng(5)
     log = (rng.random((300, 330)) < 0.02).astype(np.float64)
     log[:, 0] = 1
     inverse = np.linalg.inv(log.T @ log + l2 * np.eye(330))
     expected = inverse / -np.diag(inverse)
     np.fill_diagonal(expected, 0)
-    np.testing.assert_allclose(EASE.fit(view(log), l2=l2).weights, expected, atol=2e-6)
+    np.testing.assert_allclose(EASE.fit(view(log), l2=l2).weights, expected, atol=off)
 
 
 def test_ease_says_what_it_would_take(dense: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,9 +87,7 @@ def test_ease_says_what_it_would_take(dense: np.ndarray, monkeypatch: pytest.Mon
     ],
 )
 def test_ease_refuses_a_penalty_that_single_precision_loses(log: np.ndarray, l2: float) -> None:
-    with pytest.raises(
-        InputError, match=f"with l2 {l2} the matrix has no inverse in this precision .* take a larger l2"
-    ):
+    with pytest.raises(InputError, match=f"with l2 {l2} the matrix has no inverse .* take a larger l2"):
         EASE.fit(view(log), l2=l2)
 
 
