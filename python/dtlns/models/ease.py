@@ -21,7 +21,7 @@ from dtlns.training.settings import ModelConfig
 MAX_ITEMS = 45_000  # a matrix of 8.1 GB, and twenty minutes for its inverse on one core
 ITEMS_PER_BLOCK = 1024
 USERS_PER_L2 = 50
-ALONE = 20_000  # from this size on one thread inverts: OpenBLAS was seen to crash with two at 30,000
+ALONE = 20_000  # from this size on one thread inverts: OpenBLAS's two were seen to crash at 30,000 doubles
 
 
 class EASE:
