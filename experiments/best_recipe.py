@@ -6,8 +6,9 @@ and intervals are those of `dtlns compare` (docs/concepts/significance.md).
 
     python experiments/best_recipe.py DATASET -o OUT [--config FILE.toml] [--seeds 5] [--against itemknn ease]
 
-What to compare with: names of models that validation tunes, `in-batch`, the plain host with these negatives,
-and `trained-on`, the plain host trained on without false negatives for as many pairs as the host with them.
+What to compare with: names of models that validation tunes; `in-batch`, the plain host with these negatives;
+and `trained-on` and `in-batch-on`, the plain and the in-batch host trained on without false negatives, as the
+host with them: in smaller steps at the end, for as many pairs.
 
 Run it again after an interruption: what is there and still right is kept.
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from dtlns.artifacts import Artifact, open_artifact
-from dtlns.best_recipe import run_best
+from dtlns.best_recipe import going_on, run_best
 from dtlns.config import BestConfig, load_run_config
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.evaluation.significance import adjust, bootstrap_difference
@@ -30,7 +31,7 @@ from dtlns.stages.training import write_model
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
 
 METRICS = ("recall@20", "ndcg@20")
-CONTROLS = {"in-batch", "trained-on"}
+CONTROLS = {"in-batch", "trained-on", "in-batch-on"}
 Row = list[Artifact]  # one for each seed
 
 
@@ -54,18 +55,18 @@ def tuned(name: str, out: Path, data: Dataset, metric: str) -> Artifact:
 
 
 def control(name: str, out: Path, data: Dataset, config: BestConfig) -> Artifact:
-    """Train the host in another ordinary way: `in-batch` or `trained-on`."""
-    host, start = config.train, None
-    if name == "in-batch":
-        host = host.model_copy(update={"sampler": SamplerConfig(name="in-batch")})
-    else:
-        start = open_artifact(out / "models" / "plain", "model")
-        epochs = round(config.trial * host.epochs) + round(config.finish * host.epochs)
-        host = host.model_copy(update={"epochs": epochs})
+    """Train the host in another ordinary way; see above."""
+    settings, start = config.train, None
+    if name == "trained-on":
+        settings, start = going_on(config), open_artifact(out / "models" / "longer", "model")
+    elif name == "in-batch-on":
+        settings, start = going_on(config), control("in-batch", out, data, config)
+    if name != "trained-on":
+        settings = settings.model_copy(update={"sampler": SamplerConfig(name="in-batch")})
     return write_model(
         out / name,
         data,
-        host,
+        settings,
         start=start,
         metric=config.metric,
         device="cpu",

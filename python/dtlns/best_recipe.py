@@ -2,7 +2,8 @@
 
 Everything up to the false negatives is made of the training split. The plain host is trained first. From it
 each arm, a way to use the false negatives, is tried for a few epochs, and so is training on without any; the
-best arm goes on from there, if it is better than both. Validation chooses arm, epoch and weight of the prior.
+best arm goes on from there in smaller steps, if it is better than both. Validation chooses arm, epoch and
+weight of the prior.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
 from dtlns.training.streams import derive
 
 Rows = dict[str, tuple[str, Artifact]]  # title and model, by name
+SMALLER = 0.25  # the step size of what goes on; an arm's epochs are small samples, which full steps follow
 log = logging.getLogger(__name__)
 
 
@@ -106,6 +108,18 @@ def with_arm(host: TrainConfig, arm: Arm, size: float = 1.0) -> TrainConfig:
         told = host.loss.options | {"temperature": arm.temperature}
         changes["loss"] = host.loss.model_copy(update={"options": told})
     return host.model_copy(update=changes)
+
+
+def going_on(config: BestConfig) -> TrainConfig:
+    """Return the host's settings after a trial: smaller steps, and random numbers of their own."""
+    host = config.train
+    return host.model_copy(
+        update={
+            "seed": derive(host.seed, "finish") >> 1,
+            "epochs": max(1, round(config.finish * host.epochs)),
+            "learning_rate": SMALLER * host.learning_rate,
+        }
+    )
 
 
 def better(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
@@ -248,13 +262,8 @@ class _Run:
         if not all(better(self._users(model), self._users(other)) for other in (plain, longer)):
             self.why.append("no use of the false negatives is better than none by more than its error")
             return rows
-        rest = host.model_copy(
-            update={
-                "seed": derive(host.seed, "finish") >> 1,
-                "epochs": max(1, round(config.finish * host.epochs)),
-            }
-        )
-        went_on = self._train("host", with_arm(rest, arm, self._size(arm, found)), found, arm, model)
+        rest = with_arm(going_on(config), arm, self._size(arm, found))
+        went_on = self._train("host", rest, found, arm, model)
         rows["host"] = (self._name(arm), went_on)
         self.why.append(f"{arm.name} goes on to {self._mean(went_on):.4f}")
         return rows

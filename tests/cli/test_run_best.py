@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dtlns import best_recipe
-from dtlns.best_recipe import better, with_arm
+from dtlns.best_recipe import better, going_on, with_arm
 from dtlns.cli import main
 from dtlns.config import Arm, BestConfig, load_run_config
 from dtlns.data.dataset import load_dataset
@@ -181,6 +181,16 @@ def test_an_arm_changes_the_use_and_the_temperature_alone() -> None:
     same = arm.model_copy(update={"false_negatives": host.false_negatives, "loss": host.loss})
     assert same == host
     assert with_arm(host, Arm(weight=0.5)).loss == host.loss
+
+
+def test_what_goes_on_takes_smaller_steps_and_other_random_numbers() -> None:
+    config = BestConfig(data="-", finish=0.25)
+    host, rest = config.train, going_on(config)
+    assert rest.learning_rate == 0.25 * host.learning_rate
+    assert rest.epochs == 0.25 * host.epochs
+    assert rest.seed != host.seed
+    told = {"learning_rate": host.learning_rate, "epochs": host.epochs, "seed": host.seed}
+    assert rest.model_copy(update=told) == host
 
 
 def test_better_means_by_more_than_the_standard_error() -> None:
