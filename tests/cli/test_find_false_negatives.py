@@ -41,6 +41,14 @@ def test_what_is_found_can_be_trained_with(made: Path, capsys: pytest.CaptureFix
     train = ["train", made / "data", "-o", made / "model", "--model", "mf", "--sampler", "uniform"]
     more = ["--false-negatives", made / "found", "--use", "weighted", "--epochs", 2, "--validate-every", 1]
     assert call(*train, *more) == 0
+    capsys.readouterr()
+    prior = ["add-prior", made / "model", "--false-negatives", made / "found", "-o", made / "with-prior"]
+    assert call(*prior, "--json") == 0
+    weight = json.loads(capsys.readouterr().out)
+    assert set(weight) == {"prior", "recall@20"}
+    assert call("evaluate", made / "with-prior", "--json") == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["valid"]["recall@20"] == pytest.approx(weight["recall@20"])
     again = [*train[:3], made / "other", *train[4:]]
     assert call(*again, *more, "--refresh-every", 1) != 0
     assert not (made / "other").exists()

@@ -23,6 +23,7 @@ COMMANDS = {
     "find-false-negatives": "Find false negatives with a model of several sources.",
     "identification": "Measure how well a judge finds false negatives.",
     "train": "Train a model with better negatives.",
+    "add-prior": "Rank by a model and by what its false negatives say.",
     "tune": "Search for the best settings on validation.",
     "evaluate": "Measure a trained model, leak-free.",
     "recommend": "List the best items for each user.",

@@ -77,11 +77,13 @@ def write_with_prior(
     Raises:
         LeakageError: The artefacts are of different training views.
         DataError: There is no validation split.
-        ConfigError: The model has no embeddings.
+        ConfigError: The model has no embeddings, or has a prior already.
     """
     train, valid = data.train, data.valid
     for artifact in (model, judged):
         artifact.check_train(train.digest)
+    if "prior" in model.config:
+        raise ConfigError(f"{model.path} has a prior already", hint="give the host that it was added to")
     if valid is None:
         raise DataError(
             f"{data.path} has no validation pairs to choose a prior's weight on",

@@ -64,7 +64,7 @@ def write_model(
         The artefact, which holds the scorer, `training.json` and `metrics.jsonl`.
 
     Raises:
-        ConfigError: What the settings need was not given.
+        ConfigError: What the settings need was not given, or the start is of another kind.
         ArtifactError: A checkpoint is there and `resume` is false, or something else is in the way.
     """
     train = data.train
@@ -103,6 +103,7 @@ def write_model(
         inputs["calibration"] = calibration.digest
     if start is not None:
         start.check_train(train.digest)
+        _check_start(start, settings)
         inputs["start"] = start.digest
     selector = None if data.valid is None else Selector(train, data.valid, metric, device=device)
     if selector is not None:
@@ -142,3 +143,17 @@ def write_model(
     artifact = make_artifact(out, spec, body, if_exists=if_exists, facts=remembered)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return artifact
+
+
+def _check_start(start: Artifact, settings: TrainConfig) -> None:
+    """Refuse a start of which training would lose a part, or which is another model's."""
+    name = start.config["model"]["name"]
+    if name != settings.model.name:
+        raise ConfigError(
+            f"a start of model {name!r} for model {settings.model.name!r}", allowed="the same model"
+        )
+    if "prior" in start.config:
+        raise ConfigError(
+            f"{start.path} ranks with a prior, which training would lose",
+            hint="start from the host, and add the prior again afterwards: `dtlns add-prior`",
+        )

@@ -14,7 +14,7 @@ from dtlns.data.dataset import Dataset
 from dtlns.data.planted import plant
 from dtlns.data.splits import split_dataset
 from dtlns.data.views import ValidView
-from dtlns.errors import DataError, LeakageError
+from dtlns.errors import ConfigError, DataError, LeakageError
 from dtlns.evaluation.selector import Selector
 from dtlns.models.registry import load_scorer
 from dtlns.stages.judging import KIND
@@ -126,3 +126,19 @@ def test_a_weight_needs_validation(world: World, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(vars(world.data), "valid", None)
     with pytest.raises(DataError, match="no validation pairs"):
         write_with_prior(world.at / "y", world.host, judged, world.data)
+
+
+def test_a_prior_is_neither_added_twice_nor_lost_in_a_start(world: World) -> None:
+    judged = world.judged("twice", np.full((world.data.train.n_users, world.data.train.n_items), 0.1))
+    once = write_with_prior(world.at / "once", world.host, judged, world.data)
+    with pytest.raises(ConfigError, match="has a prior already"):
+        write_with_prior(world.at / "z", once, judged, world.data)
+    settings = TrainConfig.model_validate(
+        {name: once.config[name] for name in ("model", "sampler", "epochs")}
+    )
+    with pytest.raises(ConfigError, match="which training would lose"):
+        write_model(world.at / "z", world.data, settings, start=once)
+    other = settings.model_copy(update={"model": ModelConfig(name="lightgcn", dimensions=4)})
+    with pytest.raises(ConfigError, match="a start of model 'mf' for model 'lightgcn'"):
+        write_model(world.at / "z", world.data, other, start=world.host)
+    assert not (world.at / "z").exists()
