@@ -6,9 +6,10 @@ and intervals are those of `dtlns compare` (docs/concepts/significance.md).
 
     python experiments/best_recipe.py DATASET -o OUT [--config FILE.toml] [--seeds 5] [--against itemknn ease]
 
-What to compare with: names of models that validation tunes; `in-batch`, the plain host with these negatives;
-and `trained-on` and `in-batch-on`, the plain and the in-batch host trained on without false negatives, as the
-host with them: in smaller steps at the end, for as many pairs.
+What to compare with: names of models that validation tunes, or folders of models that are there; `in-batch`,
+the plain host with these negatives; `mixgcf`, the host with BPR and these, at most 60 epochs of batches of
+4,096; `trained-on` and `in-batch-on`, the plain and the in-batch host trained on without false negatives, as
+the host with them: in smaller steps at the end, for as many pairs.
 
 Run it again after an interruption: what is there and still right is kept.
 """
@@ -28,10 +29,17 @@ from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.evaluation.significance import adjust, bootstrap_difference
 from dtlns.stages.evaluation import measure_model
 from dtlns.stages.training import write_model
-from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
+from dtlns.training.settings import LossConfig, ModelConfig, SamplerConfig, TrainConfig
 
 METRICS = ("recall@20", "ndcg@20")
-CONTROLS = {"in-batch", "trained-on", "in-batch-on"}
+CONTROLS = {"in-batch", "mixgcf", "trained-on", "in-batch-on"}
+MIXGCF = {
+    "sampler": SamplerConfig(name="mixgcf"),
+    "loss": LossConfig(name="bpr"),
+    "batch_size": 4096,
+    "epochs": 60,
+    "patience": 10,
+}
 Row = list[Artifact]  # one for each seed
 
 
@@ -61,7 +69,9 @@ def control(name: str, out: Path, data: Dataset, config: BestConfig) -> Artifact
         settings, start = going_on(config), open_artifact(out / "models" / "longer", "model")
     elif name == "in-batch-on":
         settings, start = going_on(config), control("in-batch", out, data, config)
-    if name != "trained-on":
+    if name == "mixgcf":
+        settings = settings.model_copy(update=MIXGCF)
+    elif name != "trained-on":
         settings = settings.model_copy(update={"sampler": SamplerConfig(name="in-batch")})
     return write_model(
         out / name,
@@ -95,27 +105,27 @@ def main() -> None:
         seeded = with_seed(config, seed)
         results = run_best(seeded, out, device="cpu")
         print(f"seed {seed}: " + "; ".join(results["why"]), flush=True)
-        folders = {entry["name"]: out / entry["folder"] for entry in results["rows"]}
-        plain = next(iter(folders))
-        host = next((name for name in folders if "false negatives" in name), None)
+        there = {Path(entry["folder"]).name for entry in results["rows"]}
+        # where no use of false negatives won, the host without any is what there is
+        base = "longer" if "longer-prior" in there else "plain"
+        host = "host" if "host" in there else base
         titles = {
-            "plain": plain,
-            # where no use of false negatives won, the plain host is what there is
-            "host alone": host or plain,
-            "plain + prior": next(
-                name for name in folders if name.startswith(plain) and name.endswith(" + prior")
-            ),
-            "host + prior": f"{host} + prior" if host else next(n for n in folders if n.endswith(" + prior")),
-            "prior alone": "prior alone",
+            "plain": "plain",
+            "host alone": host,
+            "plain + prior": f"{base}-prior",
+            "host + prior": f"{host}-prior",
+            "prior alone": "prior",
         }
         for title, name in titles.items():
-            rows.setdefault(title, []).append(open_artifact(folders[name], "model"))
+            rows.setdefault(title, []).append(open_artifact(out / "models" / name, "model"))
         rows.setdefault("chosen", []).append(open_artifact(out / results["chosen"], "model"))
         for name in given.against:
             if name in CONTROLS:
                 rows.setdefault(f"plain, {name}", []).append(control(name, out, data, seeded))
     for name in given.against:
-        if name not in CONTROLS:
+        if Path(name).is_dir():
+            rows[f"{Path(name).name}, given"] = [open_artifact(Path(name), "model")]
+        elif name not in CONTROLS:
             rows[f"{name}, tuned"] = [tuned(name, given.output / name, data, config.metric)]
 
     tested = {title: [measure_model(model, data)["test"] for model in row] for title, row in rows.items()}
@@ -124,7 +134,7 @@ def main() -> None:
         for title, row in tested.items()
         for metric in METRICS
     }
-    references = [title for title in tested if title.startswith("plain,") or title.endswith("tuned")]
+    references = [title for title in tested if "," in title]
     print(f"\n{'':18}" + "".join(f"{metric:>20}" for metric in METRICS) + "   wall seconds")
     for title, row in rows.items():
         cells = [values[title, metric].mean(axis=1) for metric in METRICS]
