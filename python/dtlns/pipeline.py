@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,17 +146,16 @@ def _run(
 ) -> dict[str, Any]:
     data = prepare_data(config.data, config.split, out, base)
     facts = {"dataset": relative(data.path, out / "models" / "any")}
-    upstream = Upstream(out, data, config, device=device, progress=progress)
     judging = any(row.settings.false_negatives != "ignore" for row in rows)
-    if judging:
-        upstream.prepare(config.trees, config.judge)
     trees = calibration = judged = None
-    if judging or any(needs_codes(row.settings.sampler) for row in rows):
-        trees = upstream.trees(config.trees)
-    if judging:
-        calibration = upstream.calibration(config.trees, config.judge)
-        judged = upstream.judged(config.trees, config.judge)
-        upstream.close()
+    with closing(Upstream(out, data, config, device=device, progress=progress)) as upstream:
+        if judging:
+            upstream.prepare(config.trees, config.judge)
+        if judging or any(needs_codes(row.settings.sampler) for row in rows):
+            trees = upstream.trees(config.trees)
+        if judging:
+            calibration = upstream.calibration(config.trees, config.judge)
+            judged = upstream.judged(config.trees, config.judge)
     models: dict[str, Artifact] = {}
     for row in rows:
         log.info("training: %s", row.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import click
@@ -38,14 +39,16 @@ def look_ahead(
         return
     part = Shard.parse(shard or "0/1")
     if dry_run:
-        found = [estimate(judge, request, part, price) for request in requests]
+        with closing(judge):
+            found = [estimate(judge, request, part, price) for request in requests]
         total = {name: sum(one[name] or 0 for one in found) for name in found[0]}
         total["price"] = total["price"] if price is not None else None
         options.emit(total, as_json, lambda: _estimated(total))
         return
-    for request in requests:
-        mine = part.rows(request.candidates.pairs()[0])
-        judge.answers(request, mine & judge.asked(request))
+    with closing(judge):
+        for request in requests:
+            mine = part.rows(request.candidates.pairs()[0])
+            judge.answers(request, mine & judge.asked(request))
     cost = judge.cost.to_json()
     options.emit(cost, as_json, lambda: _asked(cost))
 

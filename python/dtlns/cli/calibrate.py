@@ -11,7 +11,7 @@ from dtlns.artifacts import open_artifact
 from dtlns.cli import options
 from dtlns.cli.hidden import hidden_folder, hidden_positives
 from dtlns.config import CalibrationConfig, checked
-from dtlns.judges.registry import prepare_judge
+from dtlns.judges.registry import prepared
 from dtlns.stages.calibration import load_calibration, write_calibration
 from dtlns.stages.candidates import KIND as CANDIDATES
 from dtlns.stages.trees import KIND as TREES
@@ -63,11 +63,11 @@ def command(
         CalibrationConfig, {"share": share, "by": by, "seed": seed, "users": users}, "command line"
     )
     asked = options.judge_from(judge, judge_options)  # refused before the training, not after it
-    prepare_judge(asked)
     found, codes = open_artifact(candidates, CANDIDATES), open_artifact(trees, TREES)
-    without = hidden_positives(found, hidden_folder(out, hidden), device, settings)
     exists = options.if_exists(force)
-    artifact = write_calibration(out, found, codes, without, asked, users=users, if_exists=exists)
+    with prepared(asked):
+        without = hidden_positives(found, hidden_folder(out, hidden), device, settings)
+        artifact = write_calibration(out, found, codes, without, asked, users=users, if_exists=exists)
     calibration, measured = load_calibration(artifact)
     options.emit(measured, as_json, lambda: describe(measured, calibration.to_json()))
 

@@ -14,7 +14,7 @@ from dtlns.cli.hidden import hidden_folder, hidden_positives
 from dtlns.config import CalibrationConfig
 from dtlns.data.dataset import load_dataset
 from dtlns.judges.base import Judge
-from dtlns.judges.registry import prepare_judge
+from dtlns.judges.registry import prepared
 from dtlns.stages.calibration import KIND as CALIBRATION
 from dtlns.stages.calibration import write_calibration
 from dtlns.stages.candidates import KIND as CANDIDATES
@@ -128,12 +128,14 @@ def command(
         codes = open_artifact(trees, TREES)
         fitted = None if calibration is None else open_artifact(calibration, CALIBRATION)
         judge = _judge(name, judge_options, fitted)  # refused before the training, not after it
-        prepare_judge(judge)
-        if fitted is None:
-            beside = out.with_name(out.name + "-calibration")
-            without = _hidden(found, out, hidden, device)
-            fitted = write_calibration(beside, found, codes, without, judge, users=users, if_exists="reuse")
-        write_judged(out, found, codes, fitted, judge=judge, if_exists=exists)
+        with prepared(judge):
+            if fitted is None:
+                beside = out.with_name(out.name + "-calibration")
+                without = _hidden(found, out, hidden, device)
+                fitted = write_calibration(
+                    beside, found, codes, without, judge, users=users, if_exists="reuse"
+                )
+            write_judged(out, found, codes, fitted, judge=judge, if_exists=exists)
     summary = json.loads((out / "summary.json").read_bytes())
     options.emit(summary, as_json, lambda: _describe(summary))
 

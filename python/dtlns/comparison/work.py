@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from dtlns.artifacts import Artifact, Spec, load_arrays, make_artifact, open_artifact, save_arrays, write_json
 from dtlns.comparison.config import CompareConfig
 from dtlns.comparison.grid import Row, Variant
-from dtlns.config import TreesConfig
+from dtlns.config import JudgeConfig, TreesConfig
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.data.noise import inject_noise
 from dtlns.data.splits import split_dataset
@@ -119,15 +120,15 @@ def make_upstream(
     Returns:
         Why it failed, for each need that could not be met.
     """
-    upstream = _upstream(place, config, variant, seed, device)
     failures = {}
-    for need in needs:
-        try:
-            _meet(config, upstream, need, seed)
-        except (MemoryError, OSError):
-            raise
-        except Exception as error:
-            failures[need] = f"{type(error).__name__}: {error}"
+    with closing(_upstream(place, config, variant, seed, device)) as upstream:
+        for need in needs:
+            try:
+                _meet(config, upstream, need, seed)
+            except (MemoryError, OSError):
+                raise
+            except Exception as error:
+                failures[need] = f"{type(error).__name__}: {error}"
     return failures
 
 
@@ -137,8 +138,8 @@ def train_row(place: Place, config: CompareConfig, row: Row, seed: int, device: 
     Returns:
         Seconds, peak memory, the metric that validation chose by, and the options that it chose.
     """
-    upstream = _upstream(place, config, row.variant, seed, device)
-    trees, judged = _meet(config, upstream, need_of(row), seed)
+    with closing(_upstream(place, config, row.variant, seed, device)) as upstream:
+        trees, judged = _meet(config, upstream, need_of(row), seed)
     folder = place.model(row, seed)
     artifact = write_model(
         folder,
@@ -200,8 +201,9 @@ def _meet(
     config: CompareConfig, upstream: Upstream, need: Need, seed: int
 ) -> tuple[Artifact | None, Artifact | None]:
     settings = None if need.trees is None else need.trees.model_copy(update={"seed": seed})
-    trees = None if settings is None else upstream.trees(settings)
-    if need.judge is None:
-        return trees, None
     control = next((control for control in CONTROLS if control == need.judge), None)
-    return trees, upstream.judged(settings, control or config.judge(need.judge))
+    judge = control or (None if need.judge is None else config.judge(need.judge))
+    if settings is not None and isinstance(judge, JudgeConfig):
+        upstream.prepare(settings, judge)  # what it needs and is not there is told before the pretraining
+    trees = None if settings is None else upstream.trees(settings)
+    return trees, None if judge is None else upstream.judged(settings, judge)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dtlns.config import JudgeConfig
@@ -46,6 +48,20 @@ def close_judge(judge: Judge) -> None:
     close = getattr(judge, "close", None)
     if close is not None:
         close()
+
+
+@contextmanager
+def prepared(judge: Judge) -> Iterator[Judge]:
+    """Prepare a judge, and close it in the end, whatever happens.
+
+    Args:
+        judge: Any judge.
+    """
+    try:
+        prepare_judge(judge)
+        yield judge
+    finally:
+        close_judge(judge)
 
 
 def decisive_options(judge: Judge) -> dict[str, Any]:

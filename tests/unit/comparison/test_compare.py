@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from dtlns.comparison.config import CompareConfig
 from dtlns.comparison.grid import Variant, expand
 from dtlns.comparison.runner import compare
 from dtlns.comparison.table import render
-from dtlns.comparison.work import Place, evaluate_row, prepare, train_row
+from dtlns.comparison.work import Place, evaluate_row, make_upstream, need_of, prepare, train_row
 from dtlns.data.planted import PlantedSettings, plant
 from dtlns.errors import ConfigError, TrainingError
 from dtlns.evaluation.metrics import METRICS
+from dtlns.judges.prefix import PrefixJudge
 from dtlns.lock import alone
 
 QUICK = {"epochs": 4, "batch_size": 512, "learning_rate": 0.01}
@@ -125,6 +127,31 @@ def test_split_and_noisy_data_follow_the_data_and_the_settings(data: Path, tmp_p
     elsewhere = Place(tmp_path, plant(tmp_path / "world", world, seed=1).path)
     drawn.append(prepare(elsewhere, other_split, noisy, 1).train.digest)
     assert len(set(drawn)) == 3
+
+
+def test_a_judge_that_cannot_start_fails_before_the_pretraining_and_is_closed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Absent(PrefixJudge):
+        """A judge whose model is not there."""
+
+        told: ClassVar[list[str]] = []
+
+        def prepare(self) -> None:
+            self.told.append("prepare")
+            raise ConfigError("there is no model")
+
+        def close(self) -> None:
+            self.told.append("close")
+
+    monkeypatch.setattr("dtlns.judges.registry.load_plugin", lambda group, name: Absent)
+    settings = config(data, PLAIN | {"false_negatives": "weighted"}, baseline="mf mixgcf weighted")
+    (row,) = expand(settings)
+    need, place = need_of(row), Place(tmp_path, data)
+    failures = make_upstream(place, settings, row.variant, 0, [need], "cpu")
+    assert failures == {need: "ConfigError: there is no model"}
+    assert Absent.told == ["prepare", "close"]
+    assert not (place.upstream(row.variant, 0) / "pretrained").exists()
 
 
 def test_what_is_measured_decides_whether_an_evaluation_is_kept(

@@ -23,8 +23,12 @@ def start_engine(settings: LLMSettings, labels: Labels) -> Engine:
     """
     engine = _make(settings, labels)
     check = getattr(engine, "check", None)  # recorded answers need none
-    if check is not None:
-        check()
+    try:
+        if check is not None:
+            check()
+    except BaseException:
+        engine.close()  # nobody else will: the model may fill a GPU
+        raise
     return engine
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dtlns.candidates import Candidates
 from dtlns.judges.base import HISTORY, Judge, JudgeRequest, partial_columns
+from dtlns.judges.registry import prepared
 from dtlns.plugins import load_plugin
 from dtlns.testing.checks.world import CODES, N_ITEMS, N_USERS, expect, global_state_untouched, world
 
@@ -32,12 +33,18 @@ def check_judge(kind: str | Callable[[], Judge], *, tolerance: float = 1e-6) -> 
         >>> check_judge("prefix")
     """
     make = load_plugin("dtlns.judges", kind) if isinstance(kind, str) else kind
+    with global_state_untouched():
+        judge, other = make(), make()
+    with prepared(judge), prepared(other):
+        _check(judge, other, tolerance)
+
+
+def _check(judge: Judge, same: Judge, tolerance: float) -> None:
     request = _request()
     with global_state_untouched():
-        judge = make()
         scores = _scores(judge, request)
     expect(isinstance(getattr(judge, "name", None), str), "a judge has a name")
-    for again in (judge, make()):
+    for again in (judge, same):
         repeated = _scores(again, request)
         expect(_same(scores, repeated, tolerance), "the same request gives other scores")
     table = _by_pair(request, scores)

@@ -17,6 +17,7 @@ from dtlns.errors import ConfigError, DataError, InputError
 from dtlns.judges.llm.answers import prompt_key
 from dtlns.judges.llm.base import Answer, Failure, Labels, Prompt
 from dtlns.judges.llm.engines.labels import LabelTokens, Sighting, check_sightings
+from dtlns.judges.llm.engines.local import unreadable
 from dtlns.judges.llm.engines.replay import ReplayEngine, record
 from dtlns.judges.llm.engines.transformers import TransformersEngine
 from dtlns.judges.llm.engines.weights import folder_digest
@@ -276,6 +277,35 @@ def test_a_missing_library_is_named_with_what_installs_it(monkeypatch: pytest.Mo
         judge = LLMJudge(engine=name, model="anything", **more)
         with pytest.raises(ConfigError, match=rf"pip install 'dtlns\[{name}\]'"):
             judge.prepare()
+
+
+def test_a_wrong_folder_is_said_in_plain_words(tmp_path: Path) -> None:
+    said = ValueError("Repo id must use alphanumeric chars\nand more")
+    for model in ("/nowhere/model", "./model", "~/model", "one/two/three"):
+        assert f"the model {model} cannot be loaded: there is no such folder" in str(unreadable(model, said))
+    assert "the folder holds no config.json" in str(unreadable(str(tmp_path), said))
+    (tmp_path / "config.json").write_text("{}")
+    for model in (str(tmp_path), "owner/name"):
+        message = str(unreadable(model, said))
+        assert f"the model {model} cannot be loaded: Repo id must use alphanumeric chars" in message
+        assert "and more" not in message
+
+
+def test_an_engine_that_fails_its_check_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Useless(Scripted):
+        closed = False
+
+        def check(self) -> None:
+            raise ConfigError("its scores mean nothing")
+
+        def close(self) -> None:
+            self.closed = True
+
+    engine = Useless()
+    monkeypatch.setattr("dtlns.judges.llm.start._make", lambda *_: engine)
+    with pytest.raises(ConfigError, match="mean nothing"):
+        LLMJudge(engine="vllm", model="any").prepare()
+    assert engine.closed
 
 
 class FakeLLM:

@@ -6,6 +6,7 @@ import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dtlns.errors import ConfigError
@@ -138,8 +139,16 @@ def missing_library(engine: str, library: str, error: ImportError) -> ConfigErro
 
 
 def unreadable(model: str, error: Exception) -> ConfigError:
-    """Return the error for a model that cannot be loaded."""
+    """Return the error for a model that cannot be loaded, in plain words where the folder is wrong."""
+    folder = Path(model)
+    if folder.is_dir():
+        there = (folder / "config.json").is_file()
+        why = str(error).splitlines()[0] if there else "the folder holds no config.json"
+    elif model.startswith((".", "/", "~")) or len(folder.parts) > 2:  # no name of a model is like that
+        why = "there is no such folder"
+    else:
+        why = str(error).splitlines()[0]
     return ConfigError(
-        f"the model {model} cannot be loaded: {str(error).splitlines()[0]}",
+        f"the model {model} cannot be loaded: {why}",
         allowed="a folder with a model as transformers saves it, or the name of one",
     )
