@@ -291,7 +291,7 @@ class BestConfig(Settings):
         (Arm(scale=6.0, observed=0.1, temperature=0.08), Arm(top=5, weight=0.5)), min_length=1
     )
     trial: Share = 0.15
-    finish: Share = 0.5
+    finish: Share = 0.3
     top: tuple[Annotated[int, Field(ge=1)], ...] = Field((5, 10, 20, 30, 50), min_length=1)
 
 
