@@ -168,11 +168,7 @@ class _Run:
         for name in dict.fromkeys(("longer" if best == "longer" else "plain", best)):
             title, model = rows[name]
             rows[f"{name}-prior"] = (f"{title} + prior", self._with_prior(f"{name}-prior", model, found))
-        # from the simplest to the fullest; each has to be better by more than its error
-        chosen = "plain"
-        for name in list(rows)[1:]:
-            if self._wins(rows, name, chosen):
-                chosen = name
+        chosen = max(rows, key=lambda name: self._mean(rows[name][1]))  # the simplest of equal ones
         self._explain(rows, chosen)
         prior = write_prior_alone(
             self.out / "models" / "prior", found, self.data, facts=self.facts, if_exists="reuse"
@@ -279,7 +275,7 @@ class _Run:
                     f"times the host's own spread{at_end}"
                 )
         self.why.append(
-            f"chosen: {rows[chosen][0]}; nothing that is fuller is better by more than its standard error"
+            f"chosen: {rows[chosen][0]}, the best on validation, {self._mean(rows[chosen][1]):.4f}"
         )
 
     def _wins(self, rows: Rows, one: str, other: str) -> bool:
