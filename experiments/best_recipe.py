@@ -4,7 +4,7 @@ A seed decides pretraining, trees, what is hidden, the classifier and the host. 
 by the recipe's metric; test pairs are read when a seed's models are trained, and choose nothing. Differences
 and intervals are those of `dtlns compare` (docs/concepts/significance.md).
 
-    python experiments/best_recipe.py DATASET -o OUT [--config FILE.toml] [--seeds 5] [--against itemknn ease]
+    python experiments/best_recipe.py DATASET -o OUT [--config FILE.toml] [--seeds 0 1 2] [--against ease ...]
 
 What to compare with: names of models that validation tunes, or folders of models that are there; `in-batch`,
 the plain host with these negatives; `mixgcf`, the host with BPR and these, at most 60 epochs of batches of
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--config", type=Path)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--against", nargs="*", default=["itemknn", "ease", "ials"])
     given = parser.parse_args()
     data = load_dataset(given.data)
@@ -100,7 +100,7 @@ def main() -> None:
     config = config.model_copy(update={"data": str(given.data.resolve())})
 
     rows: dict[str, Row] = {}
-    for seed in range(given.seeds):
+    for seed in given.seeds:
         out = given.output / f"seed-{seed}"
         seeded = with_seed(config, seed)
         results = run_best(seeded, out, device="cpu")
@@ -156,7 +156,7 @@ def main() -> None:
             f"[{cell.low:+.4f}, {cell.high:+.4f}] p {cell.p_bootstrap_holm:.4f}"
         )
     shares = []
-    for seed in range(given.seeds):
+    for seed in given.seeds:
         out = given.output / f"seed-{seed}"
         facts = {path.parent: json.loads(path.read_text()) for path in out.rglob("run.json")}
         known = {"pretrained", "trees", "candidates", "found", "hidden", "hidden-2", "hidden-3", "prior"}
