@@ -121,6 +121,8 @@ class TrainConfig(_Settings):
     @model_validator(mode="after")
     def _observed_by_chance(self) -> Self:
         if self.observed != 1 and self.false_negatives != "sampled":
-            use = self.false_negatives
-            raise ValueError(f"observed = {self.observed:g} needs false_negatives = 'sampled', not {use!r}")
+            raise ValueError(
+                f"observed = {self.observed:g} needs false_negatives = 'sampled' (--use sampled), "
+                f"not {self.false_negatives!r}"
+            )
         return self

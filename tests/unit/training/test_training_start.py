@@ -73,7 +73,8 @@ def test_an_observed_pair_is_there_as_often_as_it_is_told() -> None:
 
 def test_a_share_of_the_observed_pairs_needs_the_use_sampled() -> None:
     with pytest.raises(
-        ValueError, match=r"observed = 0\.25 needs false_negatives = 'sampled', not 'weighted'"
+        ValueError,
+        match=r"observed = 0\.25 needs false_negatives = 'sampled' \(--use sampled\), not 'weighted'",
     ):
         settings(false_negatives="weighted", observed=0.25)
 
