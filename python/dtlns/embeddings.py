@@ -135,9 +135,10 @@ class SeparateLayers(Layers):
         return self._each_item
 
     def _stacked(self, tables: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:
+        sparse = self._sparse and not torch.compiler.is_compiling()  # which has no sparse gradients
         pairs = zip(rows, tables, strict=True)
         return torch.stack(
-            [functional.embedding(index, table, sparse=self._sparse) for index, table in pairs], dim=-2
+            [functional.embedding(index, table, sparse=sparse) for index, table in pairs], dim=-2
         )
 
 

@@ -1,12 +1,17 @@
-"""Sparse tensors without PyTorch's word of warning."""
+"""Sparse tensors without PyTorch's word of warning, and outside of its compiler."""
 
 from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
 def csr_tensor(
@@ -32,6 +37,12 @@ def csr_tensor(
     """
     _swallow_warning()
     return torch.sparse_csr_tensor(starts, columns, values, size=shape, check_invariants=check)
+
+
+def uncompiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Keep a function out of `torch.compile`, which knows no sparse tensors: a decorator."""
+    kept: Callable[_Arguments, _Result] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+    return kept
 
 
 @functools.cache

@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from dtlns.data.views import TrainView
 from dtlns.embeddings import Layers, SeparateLayers
-from dtlns.sparse import csr_tensor
+from dtlns.sparse import csr_tensor, uncompiled
 
 
+@uncompiled
 def propagate(users: Tensor, items: Tensor, adjacency: Tensor, hops: int) -> Layers:
     """Apply all powers of a bipartite graph's matrix up to `hops` to embeddings: E_(l+1) = A E_l.
 
@@ -30,11 +31,11 @@ def propagate(users: Tensor, items: Tensor, adjacency: Tensor, hops: int) -> Lay
         of the dense matrix, but none of higher order.
     """
     layers = _Propagate.apply(users, items, adjacency, hops)
-    # rows' gradients are added up in a fixed order on the CPU alone; the compiler knows no sparse tensors
-    sparse = not (users.is_cuda or torch.compiler.is_compiling())
-    return SeparateLayers(layers[::2], layers[1::2], sparse_gradients=sparse)
+    # rows' gradients are added up in a fixed order on the CPU alone
+    return SeparateLayers(layers[::2], layers[1::2], sparse_gradients=not users.is_cuda)
 
 
+@uncompiled
 def multiply(adjacency: Tensor, nodes: Tensor) -> Tensor:
     """Multiply a sparse matrix by embeddings, without gradient and in float32.
 

@@ -198,6 +198,10 @@ def test_curves_for_tensorboard(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")  # the compiler looks into everything, deprecated attributes too
-def test_a_compiled_step_gives_the_same_numbers() -> None:
-    plain, compiled = (fit(world(), settings(compile=flag, epochs=2), device="cpu") for flag in (False, True))
+@pytest.mark.parametrize("name", ["mf", "lightgcn"])
+def test_a_compiled_step_gives_the_same_numbers(name: str) -> None:
+    model = ModelConfig(name=name, dimensions=4)
+    plain, compiled = (
+        fit(world(), settings(model=model, compile=flag, epochs=2), device="cpu") for flag in (False, True)
+    )
     np.testing.assert_allclose(compiled.item_vectors, plain.item_vectors, rtol=1e-4, atol=1e-6)
