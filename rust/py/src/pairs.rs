@@ -15,6 +15,12 @@ use pyo3::prelude::*;
 use crate::arrays::flat;
 use crate::door;
 
+/// Offsets, links and weights of an item graph.
+type Weighted<'py> = (
+    PyReadonlyArray1<'py, i64>,
+    PyReadonlyArray1<'py, u32>,
+    PyReadonlyArray1<'py, f32>,
+);
 type Ranked<'py> = (Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<f32>>);
 
 /// Runs a measure of `n` numbers for each place of `items`, [U, M], beside histories.
@@ -40,11 +46,7 @@ fn measure<'py>(
 #[pyfunction]
 fn best_linked<'py>(
     py: Python<'py>,
-    graph: (
-        PyReadonlyArray1<'py, i64>,
-        PyReadonlyArray1<'py, u32>,
-        PyReadonlyArray1<'py, f32>,
-    ),
+    graph: Weighted<'py>,
     indptr: PyReadonlyArray1<'py, i64>,
     indices: PyReadonlyArray1<'py, u32>,
     n_items: usize,
@@ -65,11 +67,7 @@ fn best_linked<'py>(
 #[pyfunction]
 fn history_links<'py>(
     py: Python<'py>,
-    graph: (
-        PyReadonlyArray1<'py, i64>,
-        PyReadonlyArray1<'py, u32>,
-        PyReadonlyArray1<'py, f32>,
-    ),
+    graph: Weighted<'py>,
     indptr: PyReadonlyArray1<'py, i64>,
     indices: PyReadonlyArray1<'py, u32>,
     n_items: usize,
