@@ -9,7 +9,7 @@ and intervals are those of `dtlns compare` (docs/concepts/significance.md).
 What to compare with: names of models that validation tunes, or folders of models that are there; `in-batch`,
 the plain host with these negatives; `mixgcf`, the host with BPR and these, at most 60 epochs of batches of
 4,096; `trained-on` and `in-batch-on`, the plain and the in-batch host trained on without false negatives, as
-the host with them: in smaller steps at the end, for as many pairs.
+the host with them: for as many pairs as a trial and what goes on after it, the latter in smaller steps.
 
 Run it again after an interruption: what is there and still right is kept.
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from dtlns.artifacts import Artifact, open_artifact
-from dtlns.best_recipe import going_on, run_best
+from dtlns.best_recipe import going_on, on_trial, run_best
 from dtlns.config import BestConfig, load_run_config
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.evaluation.significance import adjust, bootstrap_difference
@@ -67,8 +67,10 @@ def control(name: str, out: Path, data: Dataset, config: BestConfig) -> Artifact
     settings, start = config.train, None
     if name == "trained-on":
         settings, start = going_on(config), open_artifact(out / "models" / "longer", "model")
+    elif name == "in-batch-longer":
+        settings, start = on_trial(config), control("in-batch", out, data, config)
     elif name == "in-batch-on":
-        settings, start = going_on(config), control("in-batch", out, data, config)
+        settings, start = going_on(config), control("in-batch-longer", out, data, config)
     if name == "mixgcf":
         settings = settings.model_copy(update=MIXGCF)
     elif name != "trained-on":
@@ -149,11 +151,11 @@ def main() -> None:
                 for title in ("host alone", "chosen", "plain + prior", "host + prior", "prior alone")
             }
             found |= bootstrap_difference(values[reference, metric], others)
-    print("\nDifferences with 95 % bootstrap intervals; p after Holm over this table")
+    print("\nDifferences with 95 % bootstrap intervals; p after Holm: of the bootstrap, of Wilcoxon's test")
     for (title, reference, metric), cell in adjust(found).items():
         print(
             f"{title:14} against {reference:16} {metric:10} {cell.difference:+.4f} ({cell.relative:+.1%}) "
-            f"[{cell.low:+.4f}, {cell.high:+.4f}] p {cell.p_bootstrap_holm:.4f}"
+            f"[{cell.low:+.4f}, {cell.high:+.4f}] p {cell.p_bootstrap_holm:.4f} {cell.p_wilcoxon_holm:.2g}"
         )
     shares = []
     for seed in given.seeds:

@@ -110,6 +110,13 @@ def with_arm(host: TrainConfig, arm: Arm, size: float = 1.0) -> TrainConfig:
     return host.model_copy(update=changes)
 
 
+def on_trial(config: BestConfig) -> TrainConfig:
+    """Return the host's settings in a trial, the same random numbers for all that is tried."""
+    host = config.train
+    epochs = max(1, round(config.trial * host.epochs))
+    return host.model_copy(update={"seed": derive(host.seed, "trial") >> 1, "epochs": epochs})
+
+
 def going_on(config: BestConfig) -> TrainConfig:
     """Return the host's settings after a trial: smaller steps, and random numbers of their own."""
     host = config.train
@@ -233,11 +240,9 @@ class _Run:
     def _hosts(self, found: Artifact) -> Rows:
         """Train the plain host, let it go on, try the arms, and let the best one go on where it wins."""
         config, host = self.config, self.config.train
-        trial = max(1, round(config.trial * host.epochs))
         plain = self._train("plain", host)
         rows: Rows = {"plain": (self._name(None), plain)}
-        # All are tried with the same random numbers, and what goes on gets others.
-        there = host.model_copy(update={"seed": derive(host.seed, "trial") >> 1, "epochs": trial})
+        there = on_trial(config)
         # What more epochs alone would do: without it, they would pass for the work of false negatives.
         longer = self._train("longer", there, start=plain)
         rows["longer"] = (f"{self._name(None)}, trained on", longer)
@@ -251,12 +256,12 @@ class _Run:
         values = {name: self._mean(model) for name, (_, model) in tried.items()}
         told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
         self.why.append(
-            f"validation {self.metric}: plain {self._mean(plain):.4f}; after as many pairs as {trial} epochs "
-            f"more have without false negatives {self._mean(longer):.4f}, with {told}"
+            f"validation {self.metric}: plain {self._mean(plain):.4f}; after as many pairs as {there.epochs} "
+            f"epochs more have without false negatives {self._mean(longer):.4f}, with {told}"
         )
         arm, model = tried[max(values, key=lambda name: values[name])]
         if not all(better(self._users(model), self._users(other)) for other in (plain, longer)):
-            self.why.append("no use of the false negatives is better than none by more than its error")
+            self.why.append("training with false negatives is not better than without by more than its error")
             return rows
         rest = with_arm(going_on(config), arm, self._size(arm, found))
         went_on = self._train("host", rest, found, arm, model)
