@@ -26,7 +26,7 @@ from dtlns.evaluation.selector import Selector
 from dtlns.lock import alone
 from dtlns.models.registry import load_scorer
 from dtlns.pipeline import check_place, finish, prepare_data, relative
-from dtlns.rehearsal import rehearse
+from dtlns.rehearsal import rehearse, rehearse_training
 from dtlns.stages.candidates import hide_rule
 from dtlns.stages.judging import select_false_negatives
 from dtlns.stages.prior import WEIGHTS, chosen_weight, write_prior_alone, write_with_prior
@@ -83,8 +83,16 @@ def run_best(
     if twice is not None:
         raise ConfigError(f"the arm {twice} is there twice", hint="leave one out, or change it")
     Selector.parse(config.metric)
-    trained = [config.train, *(with_arm(config.train, arm) for arm in config.arms)]
-    rehearse(config.pretrain, [], [(settings, config.trees) for settings in trained])
+    rehearse(config.pretrain, [], [(config.train, config.trees)])
+    for arm in config.arms:
+        try:
+            rehearse_training(with_arm(config.train, arm), config.trees.views, config.trees.branching)
+        except ConfigError as error:
+            raise ConfigError(
+                f"the arm {arm.name} does not fit the host: {error.what}",
+                allowed=error.allowed,
+                hint="give arms of your own: [[arms]], a temperature only where the host's loss has one",
+            ) from error
     with alone(out):
         return _Run(config, out, base or Path(), device, progress).run()
 
@@ -153,8 +161,6 @@ class _Run:
         self.config, self.out, self.base = config, out, base
         self.device, self.progress = device, progress
         self.data: Dataset = prepare_data(config.data, config.split, out, base)
-        if self.data.valid is None:
-            raise ConfigError(f"{self.data.path} has no validation split to choose on")
         self.facts = {"dataset": relative(self.data.path, out / "models" / "any")}
         name, k = Selector.parse(config.metric)
         self.metric = f"{name}@{k}"
@@ -191,7 +197,7 @@ class _Run:
             self.out,
             self.base,
             metric=self.metric,
-            choose=lambda _: str(rows[chosen][1].path.relative_to(self.out)),
+            choose=lambda entries: self._choose(rows[chosen][1], entries),
             why=self.why,
             calibration=None,
         )
@@ -282,6 +288,16 @@ class _Run:
         self.why.append(
             f"chosen: {rows[chosen][0]}, the best on validation, {self._mean(rows[chosen][1]):.4f}"
         )
+
+    def _choose(self, chosen: Artifact, entries: list[dict[str, Any]]) -> str:
+        """Return the chosen model's folder; say which rows that only stand beside it are better."""
+        folder = str(chosen.path.relative_to(self.out))
+        values = {entry["folder"]: entry["result"]["valid"][self.metric] for entry in entries}
+        ahead = [entry for entry in entries if values[entry["folder"]] > values[folder]]
+        if ahead:
+            told = ", ".join(f"{entry['name']} {values[entry['folder']]:.4f}" for entry in ahead)
+            self.why.append(f"better on validation, but not to be chosen by this recipe: {told}")
+        return folder
 
     def _wins(self, rows: Rows, one: str, other: str) -> bool:
         return better(self._users(rows[one][1]), self._users(rows[other][1]))

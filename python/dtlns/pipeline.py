@@ -21,6 +21,7 @@ from dtlns.data.bundled import PREFIX, bundled_source, import_bundled
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.data.splits import split_dataset
 from dtlns.errors import ArtifactError, ConfigError
+from dtlns.evaluation.selector import Selector
 from dtlns.lock import alone
 from dtlns.rehearsal import rehearse
 from dtlns.run_report import write_report
@@ -222,13 +223,14 @@ def finish(
     Returns:
         What `results.json` holds.
     """
+    ks = sorted({*config.top, 20, Selector.parse(metric)[1]})
     # Only now, when everything is trained, is the test split looked at: once for each row.
     entries = [
         {
             "name": title,
             "folder": str(model.path.relative_to(out)),
             "seconds": model.facts["wall_seconds"],
-            "result": evaluate_model(model, data, ks=sorted({*config.top, 20})),
+            "result": evaluate_model(model, data, ks=ks),
         }
         for title, model in models
     ]
@@ -280,9 +282,9 @@ def prepare_data(name: str, split: SplitConfig, out: Path, base: Path) -> Datase
     done = whole(out / "split")
     made_from = None if done is None else done.artifact.manifest["inputs"].get("dataset")
     if done is not None and made_from == data.digest and is_split_by(done, split):
-        return done
+        return _choosable(done)
     log.info("splitting: %s", split.by)
-    return split_dataset(
+    made = split_dataset(
         data,
         out / "split",
         by=split.by,
@@ -291,6 +293,17 @@ def prepare_data(name: str, split: SplitConfig, out: Path, base: Path) -> Datase
         seed=split.seed,
         force=done is not None or (out / "split").exists(),
     )
+    return _choosable(made)
+
+
+def _choosable(split: Dataset) -> Dataset:
+    """Return a run's own split, unless no row of it is for validation."""
+    if split.valid is None:
+        raise ConfigError(
+            "no history is long enough to give the split a validation row to choose on",
+            hint="take a log with longer histories, or give a larger `valid` in [split]",
+        )
+    return split
 
 
 def _choose(entries: list[dict[str, Any]]) -> str:

@@ -11,7 +11,8 @@ from dtlns.config import JudgeConfig, TreesConfig
 from dtlns.data.views import TrainView
 from dtlns.errors import ConfigError
 from dtlns.judges.registry import build_judge
-from dtlns.models.base import EmbeddingModel
+from dtlns.models.base import EmbeddingModel, Scorer
+from dtlns.models.embedding import EmbeddingScorer
 from dtlns.models.registry import build_model
 from dtlns.models.tuning import grid
 from dtlns.samplers.registry import build_sampler, needs_codes
@@ -39,17 +40,22 @@ def rehearse(
         build_judge(judge)
     if pretrain.tune:
         raise ConfigError("pretraining sees no validation to tune on", allowed="pretrain.tune = false")
-    for settings, trees in ((pretrain, TreesConfig()), *trained):
-        rehearse_training(settings, trees.views, trees.branching)
     if needs_codes(pretrain.sampler) or pretrain.false_negatives != "ignore":
         raise ConfigError(
             "pretraining cannot use trees or false negatives, which are made from it",
             allowed="pretrain.sampler.multi_view = false and pretrain.false_negatives = 'ignore'",
         )
+    if not isinstance(rehearse_training(pretrain, (), 2), EmbeddingModel | EmbeddingScorer):
+        raise ConfigError(
+            f"pretrain.model.name = {pretrain.model.name!r} has no item vectors",
+            allowed="an embedding model such as mf, lightgcn or ials",
+        )
+    for settings, trees in trained:
+        rehearse_training(settings, trees.views, trees.branching)
 
 
-def rehearse_training(settings: TrainConfig, views: Iterable[str], branching: int) -> None:
-    """Build one model, its loss and its sampler on a toy.
+def rehearse_training(settings: TrainConfig, views: Iterable[str], branching: int) -> EmbeddingModel | Scorer:
+    """Build one model, its loss and its sampler on a toy, and return the model.
 
     Args:
         settings: What shall be trained.
@@ -72,3 +78,4 @@ def rehearse_training(settings: TrainConfig, views: Iterable[str], branching: in
             f"train.model.name = {settings.model.name!r} cannot use false negatives",
             allowed="an embedding model such as mf or lightgcn",
         )
+    return model

@@ -29,7 +29,10 @@ _FOLDERS = [
     ("found/", "candidates with the `p_hidden` of the false-negative model, and what it is worth"),
     ("calibration/", "what the judge's scores are worth, measured on hidden training positives"),
     ("judged/", "the candidates with the judge's scores and `p_hidden`"),
-    ("models/", "one folder for each row of the table"),
+    (
+        "models/",
+        "one folder for each row of the table, and for each way to use false negatives that was tried",
+    ),
 ]
 
 

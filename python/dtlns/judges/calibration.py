@@ -203,8 +203,8 @@ def check_positives(
         raise DataError(
             f"{positives} of {len(hidden)} {what} are hidden positives, too few to calibrate on",
             allowed=f"at least {2 * FOLDS}",
-            hint="hide more, take more candidates per user, calibrate on more users, or go without: "
-            "false_negatives = 'ignore'",
+            hint="hide more, take more candidates per user, calibrate on more users, or train without false "
+            "negatives: `dtlns train`",
         )
     for held in range(FOLDS):
         fitted = fold_of_user[users] != held

@@ -95,11 +95,12 @@ class Upstream:
     @cached_property
     def candidates(self) -> Artifact:
         """Each user's best unobserved items."""
+        pretrained = self.pretrained
         log.info("taking candidates")
         return write_candidates(
             self.out / "candidates",
             self.data.train,
-            self.pretrained,
+            pretrained,
             min(self.settings.candidates, self.data.train.n_items),
             hide_by=hide_rule(self.data),
             facts=self._facts,
@@ -117,13 +118,13 @@ class Upstream:
         Args:
             n: How many times.
         """
-        settings, made = self.settings.calibration, []
+        settings, candidates, made = self.settings.calibration, self.candidates, []
         for at in range(n):
             log.info("hiding positives and pretraining without them, %d of %d", at + 1, n)
             made.append(
                 write_hidden(
                     self.out / ("hidden" if at == 0 else f"hidden-{at + 1}"),
-                    self.candidates,
+                    candidates,
                     settings.model_copy(update={"seed": settings.seed + at}),
                     device=self.device,
                     if_exists="reuse",
@@ -158,12 +159,13 @@ class Upstream:
         Args:
             settings: Their shape, views and codes.
         """
+        semantic = self.pretrained if "semantic" in settings.views else None
         log.info("building trees")
         return write_trees(
             self.out / _labelled("trees", settings),
             self.data.train,
             settings,
-            semantic=self.pretrained if "semantic" in settings.views else None,
+            semantic=semantic,
             item_names=item_names(self.data),
             facts=self._facts,
             if_exists="reuse",
