@@ -8,9 +8,11 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from dtlns.cli import main
 from dtlns.stages import prior
+from dtlns.training import checkpoint
 
 RECIPES = ["published", "best"]
 
@@ -82,3 +84,27 @@ def test_it_says_what_is_better_and_was_not_to_be_chosen(
     told = ", ".join(f"{row['name']} {values[row['folder']]:.4f}" for row in better)
     assert "ItemKNN" in told
     assert results["why"][-1] == f"better on validation, but not to be chosen by this recipe: {told}"
+
+
+def test_a_table_in_place_of_a_data_set_is_told_how_to_become_one(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("user,item\n1,2\n")
+    status, errors = call("run", "--data", log, "-o", tmp_path / "run")
+    assert status == 1
+    assert f"dtlns data import {log} -o DATASET" in errors
+
+
+def test_a_disk_that_is_full_is_told_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    rows = [f"{user},{(user + step) % 9}" for user in range(30) for step in range(3)]
+    (tmp_path / "log.csv").write_text("\n".join(["user,item", *rows]) + "\n")
+    assert call("data", "import", tmp_path / "log.csv", "-o", tmp_path / "data")[0] == 0
+    status, errors = call("train", tmp_path / "data", "-o", tmp_path / "model", "--epochs", 1)
+    assert status == 1
+    assert "error: I/O error: No space left on device" in errors
+    assert not (tmp_path / "model").exists()

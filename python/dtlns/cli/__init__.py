@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import click
+from safetensors import SafetensorError
 
 from dtlns.errors import ConfigError, DtlnsError
 
@@ -87,4 +88,7 @@ def main(argv: list[str] | None = None) -> Any:
     except OSError as error:  # a full disk, a folder that may not be written
         place = "" if error.filename is None else f"{error.filename}: "
         click.echo(f"error: {place}{error.strerror or error}", err=True)
+        sys.exit(1)
+    except SafetensorError as error:  # the same, told by the library that writes arrays
+        click.echo(f"error: {error}", err=True)
         sys.exit(1)

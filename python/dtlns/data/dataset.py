@@ -164,6 +164,12 @@ def load_dataset(path: Path | str) -> Dataset:
         >>> load_dataset("movielens").train.n_interactions  # doctest: +SKIP
         31017
     """
+    if Path(path).is_file():
+        raise ArtifactError(
+            f"{path} is a file",
+            allowed="a data set folder",
+            hint=f"make one of it: `dtlns data import {path} -o DATASET`",
+        )
     artifact = open_artifact(Path(path), KIND)
     facts = _read_facts(artifact)
     return Dataset(artifact, facts)

@@ -61,7 +61,8 @@ class Batches:
         self._draws: tuple[int, Draws] | None = None  # and their epoch
         self.users = torch.from_numpy(pairs.users).to(device)
         self.items = torch.from_numpy(pairs.items).to(device)
-        self.weights = None if pairs.weights is None else torch.from_numpy(pairs.weights).to(device)
+        # a copy: what is read from a file may not be writable, of which PyTorch warns
+        self.weights = None if pairs.weights is None else torch.tensor(pairs.weights, device=device)
 
     def draws(self, epoch: int) -> Draws:
         """Return exact draws of an epoch's negatives."""

@@ -19,6 +19,7 @@ from dtlns.models.base import Scorer
 from dtlns.models.embedding import EmbeddingScorer
 from dtlns.samplers.base import Negatives, Sampler, SamplingContext
 from dtlns.training import trainer
+from dtlns.training.batches import Batches
 from dtlns.training.checkpoint import CHECKPOINT, METRICS
 from dtlns.training.pairs import Pairs
 from dtlns.training.progress import Progress
@@ -233,6 +234,17 @@ def test_interaction_weights_are_used_when_asked() -> None:
     assert Pairs.build(view, settings(), None).weights is None
     found = Pairs.build(view, settings(interaction_weights=True), None).weights
     np.testing.assert_array_equal(found, weights)
+
+
+def test_interaction_weights_may_be_read_only() -> None:
+    view = small_world()
+    weights = np.ones(view.n_interactions, dtype=np.float32)
+    weights.setflags(write=False)  # as they come from a file
+    weighted = settings(interaction_weights=True)
+    pairs = Pairs.build(dataclasses.replace(view, weights=weights), weighted, None)
+    found = Batches(pairs, weighted, torch.device("cpu")).weights  # a warning would be an error
+    assert found is not None
+    assert found.tolist() == weights.tolist()
 
 
 def test_false_negatives_change_the_result_only_when_used() -> None:
