@@ -27,6 +27,7 @@ from dtlns.lock import alone
 from dtlns.models.registry import load_scorer
 from dtlns.pipeline import check_place, finish, prepare_data, relative
 from dtlns.rehearsal import rehearse, rehearse_training
+from dtlns.run_report import withdraw_report
 from dtlns.stages.candidates import hide_rule
 from dtlns.stages.judging import select_false_negatives
 from dtlns.stages.prior import WEIGHTS, chosen_weight, write_prior_alone, write_with_prior
@@ -168,6 +169,7 @@ class _Run:
         self.why: list[str] = []
 
     def run(self) -> dict[str, Any]:
+        withdraw_report(self.out)
         config = self.config
         upstream = Upstream(self.out, self.data, config, device=self.device, progress=self.progress)
         by = config.calibration.by

@@ -24,7 +24,7 @@ from dtlns.errors import ArtifactError, ConfigError
 from dtlns.evaluation.selector import Selector
 from dtlns.lock import alone
 from dtlns.rehearsal import rehearse
-from dtlns.run_report import write_report
+from dtlns.run_report import withdraw_report, write_report
 from dtlns.samplers.registry import needs_codes
 from dtlns.stages.calibration import load_calibration
 from dtlns.stages.evaluation import evaluate_model
@@ -146,6 +146,7 @@ def _run(
     progress: Callable[[Progress], None] | None,
 ) -> dict[str, Any]:
     data = prepare_data(config.data, config.split, out, base)
+    withdraw_report(out)
     facts = {"dataset": relative(data.path, out / "models" / "any")}
     judging = any(row.settings.false_negatives != "ignore" for row in rows)
     trees = calibration = judged = None

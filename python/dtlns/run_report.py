@@ -7,6 +7,7 @@ from typing import Any
 
 import tomli_w
 
+from dtlns.artifacts import write_text
 from dtlns.config import BestConfig, RunConfig
 
 _FOLDERS = [
@@ -105,10 +106,18 @@ def write_report(out: Path, config: RunConfig | BestConfig, results: dict[str, A
             f"in the top 1 %, calibration error {found['calibration_error']:.5f}.",
             "",
         ]
-    (out / "config.toml").write_text(
-        tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8"
-    )
-    (out / "chosen").write_text(results["chosen"].removeprefix("models/") + "\n", encoding="utf-8")
+    write_text(out / "config.toml", tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+    write_text(out / "chosen", results["chosen"].removeprefix("models/") + "\n")
     lines += ["| what | holds |", "|---|---|"]
     lines += [f"| `{name}` | {text} |" for name, text in _FOLDERS if (out / name).exists()]
-    (out / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(out / "README.md", "\n".join(lines) + "\n")
+
+
+def withdraw_report(out: Path) -> None:
+    """Remove what an earlier run says of its folder, before models change under it.
+
+    Args:
+        out: The run's folder.
+    """
+    for name in ("chosen", "README.md", "results.json"):
+        (out / name).unlink(missing_ok=True)

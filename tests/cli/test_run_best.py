@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,23 @@ def test_a_forgotten_recipe_is_told(tmp_path: Path) -> None:
 def test_another_pretrained_model_has_its_own_options(tmp_path: Path) -> None:
     (tmp_path / "best.toml").write_text(TOML + '[pretrain.model]\nname = "lightgcn"\n')
     assert load_run_config(tmp_path / "best.toml").pretrain.model.options == {}
+
+
+@pytest.mark.slow
+def test_a_run_that_stops_leaves_no_report_of_an_earlier_one(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = shutil.copytree(told[0], tmp_path / "run")
+    shutil.copytree(told[0].parent / "data", tmp_path / "data")
+    (tmp_path / "best.toml").write_text(TOML.replace("epochs = 4", "epochs = 2"))
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(best_recipe, "write_with_prior", stop)
+    assert call("run", tmp_path / "best.toml", "-o", run, "--device", "cpu")[0] == 130
+    assert chosen_model(run) is None
+    assert not {"README.md", "results.json"} & {path.name for path in run.iterdir()}
 
 
 @pytest.mark.slow
