@@ -110,12 +110,13 @@ def main() -> None:
         there = {Path(entry["folder"]).name for entry in results["rows"]}
         # where no use of false negatives won, the host without any is what there is
         base = "longer" if "longer-prior" in there else "plain"
-        host = "host" if "host" in there else base
+        # or the arm as it was tried, where going on did not help
+        host = next((name for name in ("host", *(arm.name for arm in config.arms)) if name in there), base)
         titles = {
             "plain": "plain",
             "host alone": host,
             "plain + prior": f"{base}-prior",
-            "host + prior": f"{host}-prior",
+            "host + prior": "host-prior" if "host-prior" in there else f"{base}-prior",
             "prior alone": "prior",
         }
         for title, name in titles.items():

@@ -273,8 +273,10 @@ class _Run:
             return rows
         rest = with_arm(going_on(config), arm, self._size(arm, found))
         went_on = self._train("host", rest, found, arm, model)
-        rows["host"] = (self._name(arm), went_on)
-        self.why.append(f"{arm.name} goes on to {self._mean(went_on):.4f}")
+        kept = max((went_on, model), key=self._mean)
+        rows["host"] = (self._name(arm), kept)
+        stays = "" if kept is went_on else ", which is less: it stays as it was"
+        self.why.append(f"{arm.name} goes on to {self._mean(went_on):.4f}{stays}")
         return rows
 
     def _explain(self, rows: Rows, chosen: str) -> None:

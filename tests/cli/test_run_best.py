@@ -150,6 +150,27 @@ def test_another_pretrained_model_has_its_own_options(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_arm_stays_as_it_was_where_going_on_does_not_help(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = shutil.copytree(told[0], tmp_path / "run")
+    shutil.copytree(told[0].parent / "data", tmp_path / "data")
+    (tmp_path / "best.toml").write_text(TOML)
+    monkeypatch.setattr(best_recipe, "better", lambda one, other: True)
+    mean = best_recipe._Run._mean
+    monkeypatch.setattr(
+        best_recipe._Run, "_mean", lambda run, model: -1.0 if model.path.name == "host" else mean(run, model)
+    )
+    status, shown, errors = call("run", tmp_path / "best.toml", "-o", run, "--device", "cpu")
+    assert status == 0, errors
+    assert "which is less: it stays as it was" in shown
+    results = json.loads((run / "results.json").read_text())
+    folders = {row["folder"] for row in results["rows"]}
+    assert "models/host" not in folders
+    assert folders & {f"models/{arm.name}" for arm in BestConfig(data="data").arms}
+
+
+@pytest.mark.slow
 def test_a_run_that_stops_leaves_no_report_of_an_earlier_one(
     told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
