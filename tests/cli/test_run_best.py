@@ -65,6 +65,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     return base / "run", shown, json.loads((base / "run" / "results.json").read_text())
 
 
+def again(told: Told, base: Path, settings: str) -> Path:
+    """Copy the run and its data, with settings that may be others; return the copy of the run's folder."""
+    (base / "best.toml").write_text(settings)
+    shutil.copytree(told[0].parent / "data", base / "data")
+    return shutil.copytree(told[0], base / "run")
+
+
 @pytest.mark.slow
 def test_it_says_what_it_chose_and_why(told: Told) -> None:
     _, shown, results = told
@@ -153,9 +160,7 @@ def test_another_pretrained_model_has_its_own_options(tmp_path: Path) -> None:
 def test_the_arm_stays_as_it_was_where_going_on_does_not_help(
     told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = shutil.copytree(told[0], tmp_path / "run")
-    shutil.copytree(told[0].parent / "data", tmp_path / "data")
-    (tmp_path / "best.toml").write_text(TOML)
+    run = again(told, tmp_path, TOML)
     monkeypatch.setattr(best_recipe, "better", lambda one, other: True)
     mean = best_recipe._Run._mean
     monkeypatch.setattr(
@@ -174,9 +179,7 @@ def test_the_arm_stays_as_it_was_where_going_on_does_not_help(
 def test_a_run_that_stops_leaves_no_report_of_an_earlier_one(
     told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = shutil.copytree(told[0], tmp_path / "run")
-    shutil.copytree(told[0].parent / "data", tmp_path / "data")
-    (tmp_path / "best.toml").write_text(TOML.replace("epochs = 4", "epochs = 2"))
+    run = again(told, tmp_path, TOML.replace("epochs = 4", "epochs = 2"))
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
