@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import shutil
 from pathlib import Path
@@ -11,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from run_command import call, planted
 
 from dtlns import best_recipe
 from dtlns.best_recipe import better, going_on, with_arm
-from dtlns.cli import main
 from dtlns.config import Arm, BestConfig, load_run_config
 from dtlns.data.dataset import load_dataset
 from dtlns.models.registry import load_scorer
@@ -32,24 +30,6 @@ epochs = 4
 validate_every = 2
 batch_size = 1024
 """
-
-
-def call(*words: object) -> tuple[int, str, str]:
-    """Run the command; return its exit status, output and errors."""
-    out, errors = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-        try:
-            main([str(word) for word in words])
-            status = 0
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-    return status, out.getvalue(), errors.getvalue()
-
-
-def planted(base: Path) -> None:
-    world = ["--users", 200, "--branching", 3, "--leaf-size", 3, "--exposed", 1.0, "--interactions", 12]
-    assert call("data", "planted", "-o", base / "data", *world)[0] == 0
-
 
 Told = tuple[Path, str, dict[str, Any]]
 

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 
 import pytest
+from run_command import call, planted
 from safetensors import SafetensorError
 
-from dtlns.cli import main
 from dtlns.stages import prior
 from dtlns.training import checkpoint
 
 RECIPES = ["published", "best"]
-
-
-def call(*words: object) -> tuple[int, str]:
-    """Run the command; return its exit status and errors."""
-    errors = io.StringIO()
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
-        try:
-            main([str(word) for word in words])
-            status = 0
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-    return status, errors.getvalue()
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -38,7 +24,7 @@ def test_a_log_of_single_interactions_has_no_validation_row_to_choose_on(tmp_pat
     assert call("data", "import", tmp_path / "log.csv", "-o", tmp_path / "data")[0] == 0
     run = ["run", "--recipe", recipe, "--data", tmp_path / "data", "-o", tmp_path / "run"]
     for _ in range(2):  # the second time the split is there already
-        status, errors = call(*run)
+        status, _, errors = call(*run)
         assert status == 2
         assert "no history is long enough to give the split a validation row" in errors
         assert "longer histories" in errors
@@ -49,7 +35,7 @@ def test_a_log_of_single_interactions_has_no_validation_row_to_choose_on(tmp_pat
 def test_a_pretrained_model_without_vectors_is_refused_at_once(tmp_path: Path, recipe: str) -> None:
     text = f'recipe = "{recipe}"\ndata = "data"\n[pretrain.model]\nname = "itemknn"\n'
     (tmp_path / "run.toml").write_text(text)
-    status, errors = call("run", tmp_path / "run.toml", "-o", tmp_path / "run")
+    status, _, errors = call("run", tmp_path / "run.toml", "-o", tmp_path / "run")
     assert status == 2
     assert "pretrain.model.name = 'itemknn' has no item vectors" in errors
     assert not (tmp_path / "run").exists()
@@ -58,7 +44,7 @@ def test_a_pretrained_model_without_vectors_is_refused_at_once(tmp_path: Path, r
 def test_an_arm_that_does_not_fit_the_host_is_named(tmp_path: Path) -> None:
     pytest.importorskip("implicit", reason="the recipe pretrains with implicit")
     (tmp_path / "run.toml").write_text('recipe = "best"\ndata = "data"\n[train.loss]\nname = "bpr"\n')
-    status, errors = call("run", tmp_path / "run.toml", "-o", tmp_path / "run")
+    status, _, errors = call("run", tmp_path / "run.toml", "-o", tmp_path / "run")
     assert status == 2
     assert "the arm best20-c6-o0.1-t0.08 does not fit the host" in errors
     assert "temperature" in errors
@@ -71,12 +57,11 @@ def test_it_says_what_is_better_and_was_not_to_be_chosen(
 ) -> None:
     monkeypatch.setattr(prior, "WEIGHTS", (0.0,))  # a host of one small step, alone: anything is better
     pytest.importorskip("implicit", reason="the recipe pretrains with implicit")
-    world = ["--users", 200, "--branching", 3, "--leaf-size", 3, "--exposed", 1.0, "--interactions", 12]
-    assert call("data", "planted", "-o", tmp_path / "data", *world)[0] == 0
+    planted(tmp_path)
     short = 'recipe = "best"\ndata = "data"\nmetric = "recall@7"\nhidings = 1\nuse_trees = false\n'
     text = short + "[train]\nepochs = 1\nlearning_rate = 1e-6\n[[arms]]\nscale = 1.0\n"
     (tmp_path / "run.toml").write_text(text)
-    status, errors = call("run", tmp_path / "run.toml", "-o", tmp_path / "run", "--device", "cpu")
+    status, _, errors = call("run", tmp_path / "run.toml", "-o", tmp_path / "run", "--device", "cpu")
     assert status == 0, errors
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     values = {row["folder"]: row["result"]["valid"]["recall@7"] for row in results["rows"]}
@@ -89,7 +74,7 @@ def test_it_says_what_is_better_and_was_not_to_be_chosen(
 def test_a_table_in_place_of_a_data_set_is_told_how_to_become_one(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text("user,item\n1,2\n")
-    status, errors = call("run", "--data", log, "-o", tmp_path / "run")
+    status, _, errors = call("run", "--data", log, "-o", tmp_path / "run")
     assert status == 1
     assert f"dtlns data import {log} -o DATASET" in errors
 
@@ -104,7 +89,7 @@ def test_a_disk_that_is_full_is_told_without_a_traceback(
     rows = [f"{user},{(user + step) % 9}" for user in range(30) for step in range(3)]
     (tmp_path / "log.csv").write_text("\n".join(["user,item", *rows]) + "\n")
     assert call("data", "import", tmp_path / "log.csv", "-o", tmp_path / "data")[0] == 0
-    status, errors = call("train", tmp_path / "data", "-o", tmp_path / "model", "--epochs", 1)
+    status, _, errors = call("train", tmp_path / "data", "-o", tmp_path / "model", "--epochs", 1)
     assert status == 1
     assert "error: I/O error: No space left on device" in errors
     assert not (tmp_path / "model").exists()
