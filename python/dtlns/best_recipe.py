@@ -29,8 +29,8 @@ from dtlns.pipeline import check_place, finish, prepare_data, relative
 from dtlns.rehearsal import rehearse, rehearse_training
 from dtlns.run_report import withdraw_report
 from dtlns.stages.candidates import hide_rule
-from dtlns.stages.judging import select_false_negatives
 from dtlns.stages.prior import WEIGHTS, chosen_weight, write_prior_alone, write_with_prior
+from dtlns.stages.selection import select_false_negatives
 from dtlns.stages.training import write_model
 from dtlns.stages.upstream import Upstream
 from dtlns.training.progress import Progress

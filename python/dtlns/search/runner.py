@@ -23,7 +23,7 @@ from dtlns.search.study import tune
 from dtlns.search.trials import SearchResult
 from dtlns.stages.calibration import KIND as CALIBRATION
 from dtlns.stages.judging import KIND as JUDGED
-from dtlns.stages.judging import refresher, select_false_negatives
+from dtlns.stages.selection import refresher, select_false_negatives
 from dtlns.stages.trees import KIND as TREES
 from dtlns.stages.trees import load_codes
 from dtlns.training.loop import Refresh

@@ -20,7 +20,7 @@ from dtlns.evaluation.published import enhanced_positives, evaluate_both, report
 from dtlns.models.registry import load_scorer
 from dtlns.stages.evaluation import describe_model, validation_mask
 from dtlns.stages.judging import KIND as JUDGED
-from dtlns.stages.judging import select_false_negatives
+from dtlns.stages.selection import select_false_negatives
 
 
 def evaluate_published(

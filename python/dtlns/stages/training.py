@@ -14,7 +14,7 @@ from dtlns.data.dataset import Dataset
 from dtlns.errors import ArtifactError, ConfigError
 from dtlns.evaluation.selector import Selector
 from dtlns.samplers.registry import needs_codes
-from dtlns.stages.judging import refresher, select_false_negatives
+from dtlns.stages.selection import refresher, select_false_negatives
 from dtlns.stages.trees import load_codes
 from dtlns.training.checkpoint import CHECKPOINT
 from dtlns.training.progress import Progress

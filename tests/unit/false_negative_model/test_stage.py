@@ -28,8 +28,9 @@ from dtlns.stages.calibration import rebuild_codes, write_calibration
 from dtlns.stages.candidates import load_candidates, write_candidates
 from dtlns.stages.false_negative_model import write_found
 from dtlns.stages.hidden import load_hidden, write_hidden
-from dtlns.stages.judging import KIND, select_false_negatives, write_judged
+from dtlns.stages.judging import KIND, write_judged
 from dtlns.stages.pretrain import write_pretrained
+from dtlns.stages.selection import select_false_negatives
 from dtlns.stages.trees import write_trees
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
 

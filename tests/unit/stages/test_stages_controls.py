@@ -25,8 +25,9 @@ from dtlns.stages.calibration import load_calibration, rebuild_codes, write_cali
 from dtlns.stages.candidates import load_candidates, write_candidates
 from dtlns.stages.controls import write_control
 from dtlns.stages.hidden import load_hidden, search, write_hidden
-from dtlns.stages.judging import refresher, select_false_negatives, write_judged
+from dtlns.stages.judging import write_judged
 from dtlns.stages.pretrain import load_pretrained, write_pretrained
+from dtlns.stages.selection import refresher, select_false_negatives
 from dtlns.stages.training import write_model
 from dtlns.stages.trees import load_codes, load_trees, write_trees
 from dtlns.training.settings import ModelConfig, SamplerConfig, TrainConfig
