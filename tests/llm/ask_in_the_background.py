@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from requests_to_judge import random_request
+from small_engine import SMALL
 
 from dtlns.judges.llm import answers
 from dtlns.judges.llm.judge import LLMJudge
@@ -17,8 +18,8 @@ USERS, CANDIDATES = 50, 20
 
 def judge_for(model: str, folder: str) -> LLMJudge:
     """Return the judge; float32, so that batching decides next to nothing."""
-    small = {"max_model_len": 2048, "enforce_eager": True, "gpu_memory_utilization": 0.15, "chunk": 16}
-    return LLMJudge(engine="vllm", model=model, dtype="float32", answers=folder, engine_options=small)
+    options = SMALL | {"chunk": 16}
+    return LLMJudge(engine="vllm", model=model, dtype="float32", answers=folder, engine_options=options)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from small_engine import SMALL
 
 from dtlns.judges.llm.base import Engine, Labels
 
 MODEL = os.environ.get("DTLNS_LLM_MODEL", "")
-SMALL = {"max_model_len": 2048, "enforce_eager": True, "gpu_memory_utilization": 0.15}
 START_SECONDS = 1800
 Start = Callable[..., Engine]
 
@@ -91,7 +91,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[[str], str]]:
             "--dtype",
             dtype,
         ]
-        words += ["--max-model-len", "2048", "--enforce-eager", "--gpu-memory-utilization", "0.15"]
+        for name, value in SMALL.items():
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         words += ["--enable-prompt-tokens-details"]
         said = tmp_path / "server.log"
         with said.open("wb") as log:
