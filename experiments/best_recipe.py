@@ -22,8 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dtlns.arms import going_on, on_trial
 from dtlns.artifacts import Artifact, open_artifact
-from dtlns.best_recipe import going_on, on_trial, run_best
+from dtlns.best_recipe import run_best
 from dtlns.config import BestConfig, load_run_config
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.evaluation.significance import adjust, bootstrap_difference

@@ -25,8 +25,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from dtlns.arms import with_arm
 from dtlns.artifacts import Artifact, open_artifact
-from dtlns.best_recipe import with_arm
 from dtlns.config import Arm, BestConfig, SelectionConfig
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.evaluation.significance import bootstrap_difference

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dtlns.arms import with_arm
 from dtlns.artifacts import Artifact, open_artifact
-from dtlns.best_recipe import with_arm
 from dtlns.candidates import make_candidates
 from dtlns.config import BestConfig, load_run_config
 from dtlns.data.views import TrainView

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from dtlns.artifacts import write_text
+from dtlns.artifacts import open_artifact, write_text
 from dtlns.config import BestConfig, RunConfig
+from dtlns.errors import ArtifactError
+
+log = logging.getLogger(__name__)
 
 _FOLDERS = [
     ("config.toml", "all settings; `dtlns run config.toml -o FOLDER` does the same again"),
@@ -121,3 +128,23 @@ def withdraw_report(out: Path) -> None:
     """
     for name in ("chosen", "README.md", "results.json"):
         (out / name).unlink(missing_ok=True)
+
+
+def withdraw_models(out: Path, recipe: str, made: Collection[Path]) -> None:
+    """Remove models that an earlier run of a recipe left with other settings; whatever else is there stays.
+
+    Args:
+        out: The run's folder.
+        recipe: Which one; the `run.json` of its models says it.
+        made: Folders of the models of this run.
+    """
+    for folder in sorted((out / "models").iterdir()):
+        try:
+            stale = folder not in made and open_artifact(folder, "model").facts.get("recipe") == recipe
+        except ArtifactError:  # not a model
+            continue
+        if stale:
+            log.info("%s: of an earlier run with other settings; removing it", folder.name)
+            aside = folder.with_name(f".{folder.name}.partial-old-{os.getpid()}")
+            folder.rename(aside)  # a half-removed one has a name that the next writer clears
+            shutil.rmtree(aside)

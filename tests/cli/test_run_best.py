@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 from run_command import call, planted
 
 from dtlns import best_recipe
-from dtlns.best_recipe import better, going_on, with_arm
-from dtlns.config import Arm, BestConfig, load_run_config
+from dtlns.config import BestConfig, load_run_config
 from dtlns.data.dataset import load_dataset
+from dtlns.errors import TrainingError
 from dtlns.models.registry import load_scorer
 from dtlns.stages.evaluation import chosen_model
+from dtlns.stages.training import write_model
+from dtlns.training.memory import memory_named
 
 TOML = """
 recipe = "best"
@@ -52,6 +55,17 @@ def again(told: Told, base: Path, settings: str) -> Path:
     return shutil.copytree(told[0], base / "run")
 
 
+def failing(name: str) -> Callable[..., Any]:
+    """Return what trains models, and fails with one of them."""
+
+    def train(out: Path, *given: Any, **more: Any) -> Any:
+        if out.name == name:
+            raise TrainingError("the loss is nan")
+        return write_model(out, *given, **more)
+
+    return train
+
+
 @pytest.mark.slow
 def test_it_says_what_it_chose_and_why(told: Told) -> None:
     _, shown, results = told
@@ -63,7 +77,7 @@ def test_it_says_what_it_chose_and_why(told: Told) -> None:
         names
     )
     valid = {row["folder"]: row["result"]["valid"]["ndcg@20"] for row in results["rows"]}
-    assert valid[results["chosen"]] >= valid["models/plain"]
+    assert valid[results["chosen"]] == max(valid.values())
 
 
 @pytest.mark.slow
@@ -89,17 +103,75 @@ def test_recommend_lists_what_the_chosen_model_ranks(told: Told) -> None:
 
 
 @pytest.mark.slow
-def test_the_plain_host_stays_where_nothing_is_better(
+def test_where_no_arm_wins_no_model_of_one_that_won_is_left(
     told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(best_recipe, "better", lambda one, other: False)
-    run, _, _ = told
-    status, shown, errors = call("run", run.parent / "best.toml", "-o", tmp_path / "run", "--device", "cpu")
+    run, mine = again(told, tmp_path, TOML), tmp_path / "run" / "models" / "mine"
+    train = ["train", tmp_path / "data", "-o", mine, "--model", "popularity"]
+    assert call(*train)[0] == 0
+    for wins in (True, False):
+        monkeypatch.setattr(best_recipe, "better", lambda one, other, wins=wins: wins)
+        status, shown, errors = call("run", tmp_path / "best.toml", "-o", run, "--device", "cpu")
+        assert status == 0, errors
+        assert ("training with false negatives is not better than without" in shown) != wins
+        results = json.loads((run / "results.json").read_text())
+        assert any("false negatives" in row["name"] for row in results["rows"]) == wins
+        assert {(run / "models" / name).exists() for name in ("host", "host-prior")} == {wins}
+        assert mine.exists()
+
+
+@pytest.mark.slow
+def test_an_arm_that_diverges_is_out_of_the_race(told: Told, tmp_path: Path) -> None:
+    arms = "[[arms]]\nscale = 1.0\ntemperature = 1e-40\n[[arms]]\nweight = 0.5\n"
+    run = again(told, tmp_path, TOML + arms)
+    status, shown, errors = call("run", tmp_path / "best.toml", "-o", run, "--device", "cpu")
     assert status == 0, errors
-    assert "training with false negatives is not better than without" in shown
-    results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["chosen"] in ("models/plain", "models/plain-prior")
-    assert not any("false negatives" in row["name"] for row in results["rows"])
+    assert "best20-c1-t1e-40 is out of the race: the loss is " in shown
+    assert "best20-w0.5 0." in shown
+    assert not list((run / "models").glob("best20-c1-t1e-40*"))
+
+
+@pytest.mark.slow
+def test_a_plain_host_that_diverges_ends_the_run(told: Told, tmp_path: Path) -> None:
+    run = again(told, tmp_path, TOML + "loss = {name = 'softmax', options = {temperature = 1e-40}}\n")
+    status, _, errors = call("run", tmp_path / "best.toml", "-o", run, "--device", "cpu")
+    assert status == 1
+    assert "error: the loss is " in errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["longer", "host"])
+def test_what_goes_on_and_diverges_leaves_the_model_that_it_started_from(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    run = again(told, tmp_path, TOML)
+    monkeypatch.setattr(best_recipe, "better", lambda one, other: True)
+    monkeypatch.setattr(best_recipe, "write_model", failing(name))
+    status, shown, errors = call("run", tmp_path / "best.toml", "-o", run, "--device", "cpu")
+    assert status == 0, errors
+    assert "is out of the race: the loss is nan" in shown
+    folders = {row["folder"] for row in json.loads((run / "results.json").read_text())["rows"]}
+    assert f"models/{name}" not in folders
+    assert "models/plain" in folders
+    assert any(folder.startswith("models/best") or folder == "models/host" for folder in folders)
+
+
+@pytest.mark.slow
+def test_memory_that_is_lacking_is_not_taken_for_an_arm_that_diverges(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = again(told, tmp_path, TOML)
+
+    def lacking(out: Path, *given: Any, **more: Any) -> Any:
+        if out.name.startswith("best"):
+            with memory_named(given[1]):
+                raise MemoryError("no room")
+        return write_model(out, *given, **more)
+
+    monkeypatch.setattr(best_recipe, "write_model", lacking)
+    status, _, errors = call("run", tmp_path / "best.toml", "-o", run, "--device", "cpu")
+    assert status == 1
+    assert "out of memory" in errors
 
 
 @pytest.mark.parametrize(
@@ -194,34 +266,3 @@ def test_a_temperature_needs_a_loss_that_has_one(tmp_path: Path) -> None:
     assert status == 2
     assert "temperature" in errors
     assert not (tmp_path / "run").exists()
-
-
-def test_an_arm_changes_the_use_and_the_temperature_alone() -> None:
-    host = BestConfig(data="-").train
-    arm = with_arm(host, Arm(scale=30.0, temperature=0.1))
-    assert (arm.false_negatives, arm.loss.options) == ("sampled", {"temperature": 0.1})
-    same = arm.model_copy(update={"false_negatives": host.false_negatives, "loss": host.loss})
-    assert same == host
-    assert with_arm(host, Arm(weight=0.5)).loss == host.loss
-
-
-def test_what_goes_on_takes_smaller_steps_and_other_random_numbers() -> None:
-    config = BestConfig(data="-", finish=0.25)
-    host, rest = config.train, going_on(config)
-    assert rest.learning_rate == 0.25 * host.learning_rate
-    assert rest.epochs == 0.25 * host.epochs
-    assert rest.seed != host.seed
-    told = {"learning_rate": host.learning_rate, "epochs": host.epochs, "seed": host.seed}
-    assert rest.model_copy(update=told) == host
-
-
-def test_better_means_by_more_than_the_standard_error() -> None:
-    plain = np.zeros(100)
-    gain = np.zeros(100)
-    gain[:10] = 1.0  # mean 0.1, standard error 0.0302
-    assert better(gain, plain)
-    gain[10:16] = -1.0  # mean 0.04, standard error 0.0394
-    assert better(gain, plain)
-    gain[16:18] = -1.0  # mean 0.02, standard error 0.0426
-    assert not better(gain, plain)
-    assert not better(plain, plain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_an_arm_that_does_not_fit_the_host_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_says_what_is_better_and_was_not_to_be_chosen(
+def test_validation_may_choose_a_baseline_which_is_recommended_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prior, "WEIGHTS", (0.0,))  # a host of one small step, alone: anything is better
@@ -65,10 +66,37 @@ def test_it_says_what_is_better_and_was_not_to_be_chosen(
     assert status == 0, errors
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     values = {row["folder"]: row["result"]["valid"]["recall@7"] for row in results["rows"]}
-    better = [row for row in results["rows"] if values[row["folder"]] > values[results["chosen"]]]
-    told = ", ".join(f"{row['name']} {values[row['folder']]:.4f}" for row in better)
-    assert "ItemKNN" in told
-    assert results["why"][-1] == f"better on validation, but not to be chosen by this recipe: {told}"
+    assert results["chosen"] == "models/itemknn"
+    assert values["models/itemknn"] == max(values.values())
+    assert results["why"][-1].startswith("chosen: ItemKNN (cosine), not tuned, the best of all rows")
+    lists = [call("recommend", tmp_path / folder, "-k", 3) for folder in ("run", "run/models/itemknn")]
+    assert lists[0][0] == 0
+    assert lists[0][1] == lists[1][1]
+
+
+@pytest.mark.slow
+def test_a_log_with_too_few_positives_to_hide_goes_without_false_negatives(tmp_path: Path) -> None:
+    pytest.importorskip("implicit", reason="the recipe pretrains with implicit")
+    rows = [f"{user},{(user + step * (step + 1) // 2) % 8}" for user in range(6) for step in range(5)]
+    (tmp_path / "log.csv").write_text("\n".join(["user,item", *rows]) + "\n")
+    assert call("data", "import", tmp_path / "log.csv", "-o", tmp_path / "data")[0] == 0
+    (tmp_path / "run.toml").write_text('recipe = "best"\ndata = "data"\n[train]\nepochs = 2\n')
+    run = ["run", tmp_path / "run.toml", "-o", tmp_path / "run", "--device", "cpu"]
+    status, shown, errors = call(*run)
+    assert status == 0, errors
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    folders = ["plain", "longer", "popularity", "itemknn"]
+    assert [row["folder"] for row in results["rows"]] == [f"models/{name}" for name in folders]
+    assert re.match(
+        r"no model of false negatives, and so no prior: \d of \d+ candidates are hidden positives, too few",
+        results["why"][0],
+    )
+    assert "(at least 10 are needed)" in results["why"][0]
+    assert results["why"][0] in shown
+    assert call("evaluate", tmp_path / "run")[0] == 0
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("manifest.json")}
+    assert call(*run)[0] == 0
+    assert {file: file.stat().st_mtime_ns for file in before} == before
 
 
 def test_a_table_in_place_of_a_data_set_is_told_how_to_become_one(tmp_path: Path) -> None:
