@@ -83,6 +83,7 @@ class _Run:
         self.data: Dataset = prepare_data(config.data, config.split, out, base)
         self.facts = {"dataset": relative(self.data.path, out / "models" / "any"), "recipe": config.recipe}
         name, k = Selector.parse(config.metric)
+        Selector.check(config.metric, self.data.train.n_items)
         self.metric = f"{name}@{k}"
         self.measured: dict[Path, NDArray[np.float64]] = {}
         self.found: Artifact | None = None

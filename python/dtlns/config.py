@@ -41,6 +41,10 @@ class SplitConfig(Settings):
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> Self:
+        fields = type(self).model_fields
+        told = [name for name in ("valid", "test") if getattr(self, name) != fields[name].default]
+        if self.by == "last-out" and told:
+            raise ValueError("by = 'last-out' without valid and test: it takes one row of each user for each")
         if self.by != "last-out" and self.valid + self.test >= 1.0:
             raise ValueError(f"valid and test with a sum below 1, not {self.valid + self.test:g}")
         return self
@@ -171,6 +175,13 @@ class FalseNegativesConfig(Settings):
 
     top: int = Field(20, ge=1)
     scales: tuple[Annotated[float, Field(gt=0.0, allow_inf_nan=False)], ...] = Field((2.0, 8.0), min_length=1)
+
+    @field_validator("scales")
+    @classmethod
+    def _each_once(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(scales)) < len(scales):
+            raise ValueError("each scale once")
+        return scales
 
 
 class RunConfig(Settings):
@@ -322,8 +333,10 @@ def load_run_config(
         recipe: `best` or `published`; None takes what the file says, else `published`.
 
     Raises:
-        ConfigError: The file cannot be read, or a key or value in it is not allowed.
+        ConfigError: The file cannot be read, or a key or value in it is not allowed or would change nothing.
     """
+    from dtlns.idle import refuse_idle  # which reads these settings
+
     given = {"data": data} if file is None else read_toml(file)
     said = given.pop("recipe", None)
     if said not in (None, "best", "published") or (said and recipe and said != recipe):
@@ -341,7 +354,9 @@ def load_run_config(
             f"{source}: unknown key {alien[0]!r}", hint="it is one of the recipe best: recipe = 'best'"
         )
     values = overlay(defaults, given)
-    return checked(BestConfig, values, source) if best else checked(RunConfig, values, source)
+    config = checked(BestConfig, values, source) if best else checked(RunConfig, values, source)
+    refuse_idle(config, source)
+    return config
 
 
 def overlay(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.data.splits import split_dataset
 from dtlns.errors import ArtifactError, ConfigError
 from dtlns.evaluation.selector import Selector
+from dtlns.idle import has_epochs
 from dtlns.lock import alone
 from dtlns.rehearsal import rehearse
 from dtlns.run_report import withdraw_report, write_report
@@ -130,6 +131,13 @@ def run(
             folder; told before any work.
     """
     check_place(out)
+    host = config.train.model.name
+    if not has_epochs(host):
+        raise ConfigError(
+            f"train.model.name = {host!r} is a model without epochs, and learns from no negatives",
+            allowed="a model that is trained by epochs, such as mf or lightgcn",
+            hint="`dtlns train` fits it, and `dtlns compare` puts it beside others",
+        )
     rows = comparison(config.train, config.false_negatives)
     rehearse(config.pretrain, [config.judge], [(row.settings, config.trees) for row in rows])
     with alone(out):
@@ -256,7 +264,7 @@ def finish(
     return results
 
 
-def prepare_data(name: str, split: SplitConfig, out: Path, base: Path) -> Dataset:
+def prepare_data(name: str, split: SplitConfig, out: Path, base: Path, *, resplit: bool = False) -> Dataset:
     """Open the data set that a run names, import it if it is a bundled one, and split it if it has no split.
 
     Args:
@@ -264,6 +272,12 @@ def prepare_data(name: str, split: SplitConfig, out: Path, base: Path) -> Datase
         split: How to split it, where it has no split.
         out: The run's folder.
         base: Folder that a relative path starts from.
+        resplit: Whether the settings are for splitting anew as well; otherwise a data set with a split has no
+            use for them.
+
+    Raises:
+        ConfigError: The settings would change nothing, or there is nothing to choose on.
+        DataError: The data set cannot be split so.
     """
     if name.startswith(PREFIX):
         imported = out / "dataset"
@@ -278,6 +292,11 @@ def prepare_data(name: str, split: SplitConfig, out: Path, base: Path) -> Datase
             raise ConfigError(
                 f"{data.path} has a test split but no validation split to choose on",
                 hint="cut one out of training: `dtlns data split DATASET -o SPLIT --by random --keep-test`",
+            )
+        if not (resplit or split == SplitConfig() or is_split_by(data, split)):
+            raise ConfigError(
+                f"{data.path} has a split already ({data.split['by']}), so [split] would change nothing",
+                hint="leave [split] out, or name a data set that `dtlns data split --resplit` has split so",
             )
         return data
     done = whole(out / "split")

@@ -10,7 +10,7 @@ from dtlns.codes import PathCodes
 from dtlns.config import JudgeConfig, TreesConfig
 from dtlns.data.views import TrainView
 from dtlns.errors import ConfigError
-from dtlns.judges.registry import build_judge
+from dtlns.judges.registry import build_again, build_judge, decisive_options
 from dtlns.models.base import EmbeddingModel, Scorer
 from dtlns.models.embedding import EmbeddingScorer
 from dtlns.models.registry import build_model
@@ -36,14 +36,19 @@ def rehearse(
     Example:
         >>> rehearse(TrainConfig(), [JudgeConfig()], [(TrainConfig(), TreesConfig())])
     """
-    for judge in judges:
-        build_judge(judge)
+    trained = list(trained)
+    refreshed = any(settings.refresh_every for settings, _ in trained)
+    for config in judges:
+        judge = build_judge(config)
+        if refreshed:
+            build_again(JudgeConfig(name=config.name, options=decisive_options(judge)))
     if pretrain.tune:
         raise ConfigError("pretraining sees no validation to tune on", allowed="pretrain.tune = false")
-    if needs_codes(pretrain.sampler) or pretrain.false_negatives != "ignore":
+    if needs_codes(pretrain.sampler) or pretrain.false_negatives != "ignore" or pretrain.refresh_every:
         raise ConfigError(
             "pretraining cannot use trees or false negatives, which are made from it",
-            allowed="pretrain.sampler.multi_view = false and pretrain.false_negatives = 'ignore'",
+            allowed="pretrain.sampler.multi_view = false, pretrain.false_negatives = 'ignore' and "
+            "pretrain.refresh_every = 0",
         )
     if not isinstance(rehearse_training(pretrain, (), 2), EmbeddingModel | EmbeddingScorer):
         raise ConfigError(

@@ -21,6 +21,13 @@ def call(*words: object) -> tuple[int, str, str]:
     return status, out.getvalue(), errors.getvalue()
 
 
+def expect(*words: object, code: int = 0) -> tuple[str, str]:
+    """Run the command, which ends with this exit status; return its output and errors."""
+    status, out, errors = call(*words)
+    assert status == code, errors
+    return out, errors
+
+
 def planted(base: Path) -> None:
     world = ["--users", 200, "--branching", 3, "--leaf-size", 3, "--exposed", 1.0, "--interactions", 12]
-    assert call("data", "planted", "-o", base / "data", *world)[0] == 0
+    expect("data", "planted", "-o", base / "data", *world)

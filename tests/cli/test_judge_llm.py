@@ -10,9 +10,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from run_command import expect
 
 from dtlns.artifacts import open_artifact
-from dtlns.cli import main
 from dtlns.config import JudgeConfig, RunConfig, TreesConfig
 from dtlns.data.dataset import load_dataset
 from dtlns.judges.llm.base import Answer, Prompt
@@ -72,7 +72,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
             made.hidden,
         ],
     ):
-        main([str(word) for word in words])
+        expect(*words)
     candidates, trees = open_artifact(made.candidates, "candidates"), open_artifact(made.trees, "trees")
     judge = LLMJudge(engine="replay", model=str(made.recorded))
     prompts = [
@@ -88,30 +88,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return made
 
 
-def call(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> tuple[str, str]:
-    status: Any = 0
-    try:
-        main([str(word) for word in words])
-    except SystemExit as stop:
-        status = stop.code
-    out, err = capsys.readouterr()
-    assert status == code, err
-    return out, err
-
-
 def options(made: Made, answers: Path, recorded: Path | None = None) -> list[object]:
     values = ["engine=replay", f"model={recorded or made.recorded}", f"answers={answers}"]
     return [word for value in values for word in ("--judge-option", value)]
 
 
-def test_a_prompt_is_shown_and_the_cost_is_told_before_anything_is_asked(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_prompt_is_shown_and_the_cost_is_told_before_anything_is_asked(made: Made, tmp_path: Path) -> None:
     words = ["judge", made.candidates, "--trees", made.trees, *options(made, tmp_path / "answers")]
-    shown, _ = call(capsys, *words, "--show", 3)
+    shown, _ = expect(*words, "--show", 3)
     assert "--- user" in shown
     assert "Candidate: " in shown
-    found = json.loads(call(capsys, *words, "--dry-run", "--price", 2, "--json")[0])
+    found = json.loads(expect(*words, "--dry-run", "--price", 2, "--json")[0])
     assert found["pairs"] == 100 * 20
     assert found["known"] == 0
     assert 0 < found["to_ask"] <= found["pairs"]
@@ -120,21 +107,17 @@ def test_a_prompt_is_shown_and_the_cost_is_told_before_anything_is_asked(
     # what was asked for the time is kept, and no more than a twentieth, or one round
     assert 0 < found["asked_now"] <= max(16, found["to_ask"] // 20)
     assert found["seconds"] > 0
-    again = json.loads(call(capsys, *words, "--dry-run", "--json")[0])
+    again = json.loads(expect(*words, "--dry-run", "--json")[0])
     assert again["known"] == found["asked_now"]
     assert again["to_ask"] == found["to_ask"] - found["asked_now"]
-    assert "answers are kept" in call(capsys, *words, "--dry-run")[0]
+    assert "answers are kept" in expect(*words, "--dry-run")[0]
 
 
-def test_shards_ask_each_pair_once_and_judging_finds_their_answers(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_shards_ask_each_pair_once_and_judging_finds_their_answers(made: Made, tmp_path: Path) -> None:
     llm = ["--trees", made.trees, *options(made, tmp_path / "answers")]
     asked = [
         json.loads(
-            call(capsys, "judge", made.candidates, *llm, "--hidden", made.hidden, "--shard", part, "--json")[
-                0
-            ]
+            expect("judge", made.candidates, *llm, "--hidden", made.hidden, "--shard", part, "--json")[0]
         )
         for part in ("0/3", "1/3", "2/3")
     ]
@@ -142,8 +125,8 @@ def test_shards_ask_each_pair_once_and_judging_finds_their_answers(
     out = tmp_path / "judged"
     calibrated = tmp_path / "calibration"
     words = [made.candidates, *llm, "--hidden", made.hidden]
-    call(capsys, "calibrate", *words, "-o", calibrated, "--share", 0.3, "--judge", "llm")
-    _, said = call(capsys, "judge", *words, "-o", out, "--calibration", calibrated)
+    expect("calibrate", *words, "-o", calibrated, "--share", 0.3, "--judge", "llm")
+    _, said = expect("judge", *words, "-o", out, "--calibration", calibrated)
     assert "asking" not in said
 
     table = pl.read_parquet(out / "judged.parquet")
@@ -156,21 +139,18 @@ def test_shards_ask_each_pair_once_and_judging_finds_their_answers(
     assert len(config["judge_options"]["template_sha256"]) == 64
 
 
-def test_calibrating_on_some_users_asks_about_them_alone(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_calibrating_on_some_users_asks_about_them_alone(made: Made, tmp_path: Path) -> None:
     llm = [made.candidates, "--trees", made.trees, *options(made, tmp_path / "answers")]
     about = ["--hidden", made.hidden, "--users", 40]
     told = [
-        json.loads(call(capsys, "judge", *llm, *words, "--dry-run", "--json")[0])["pairs"]
-        for words in ([], about)
+        json.loads(expect("judge", *llm, *words, "--dry-run", "--json")[0])["pairs"] for words in ([], about)
     ]
     assert told == [100 * 20, 100 * 20 + 40 * 20]
     calibrated, out = tmp_path / "calibration", tmp_path / "judged"
     words = [*llm, *about, "-o", calibrated, "--share", 0.3, "--judge", "llm"]
-    said, _ = call(capsys, "calibrate", *words)
+    said, _ = expect("calibrate", *words)
     assert "among 800 candidates of 40 users" in said
-    call(capsys, "judge", *llm, "-o", out, "--calibration", calibrated)
+    expect("judge", *llm, "-o", out, "--calibration", calibrated)
     table = pl.read_parquet(out / "judged.parquet")
     asked = pl.read_parquet(calibrated / "out_of_fold.parquet")["user"].unique()
     assert len(asked) == 40
@@ -183,34 +163,32 @@ def test_calibrating_on_some_users_asks_about_them_alone(
     assert open_artifact(calibrated, "calibration").config["users"] == 40
 
 
-def test_too_few_users_are_told_before_anything_is_asked(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_too_few_users_are_told_before_anything_is_asked(made: Made, tmp_path: Path) -> None:
     answers = tmp_path / "answers"
     words = [made.candidates, "--trees", made.trees, *options(made, answers), "--hidden", made.hidden]
     few = ["calibrate", *words, "-o", tmp_path / "out", "--share", 0.3, "--judge", "llm", "--users"]
-    _, err = call(capsys, *few, 2, code=1)
+    _, err = expect(*few, 2, code=1)
     assert "of 40 candidates of 2 users are hidden positives, too few" in err
     assert "calibrate on more users" in err
     assert not answers.exists()
-    _, err = call(capsys, *few, 101, code=2)
-    assert "calibration.users = 101\n  allowed: 1 to 100" in err
-    _, err = call(capsys, "judge", *words[:-2], "--users", 3, "--dry-run", code=2)
+    _, err = expect(*few, 101, code=2)
+    assert "calibrating on 101 users, of 100\n  allowed: 1 to 100" in err
+    _, err = expect("judge", *words[:-2], "--users", 3, "--dry-run", code=2)
     assert "--users is for calibrating" in err
 
 
 def test_outside_its_band_the_model_is_not_asked_and_the_prefix_judge_decides(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: Made, tmp_path: Path
 ) -> None:
     band = ["--judge-option", "band=[2.5, 5.5]"]
     llm = ["--trees", made.trees, *options(made, tmp_path / "answers"), *band]
     words = [made.candidates, *llm, "--hidden", made.hidden]
-    told = json.loads(call(capsys, "judge", *words, "--dry-run", "--json")[0])
+    told = json.loads(expect("judge", *words, "--dry-run", "--json")[0])
     assert 0 < told["pairs"] < told["candidates"] == 2 * 100 * 20
     calibrated, out = tmp_path / "calibration", tmp_path / "judged"
-    said, _ = call(capsys, "calibrate", *words, "-o", calibrated, "--share", 0.3, "--judge", "llm")
+    said, _ = expect("calibrate", *words, "-o", calibrated, "--share", 0.3, "--judge", "llm")
     assert "the judge looked at" in said
-    call(capsys, "judge", made.candidates, *llm, "-o", out, "--calibration", calibrated)
+    expect("judge", made.candidates, *llm, "-o", out, "--calibration", calibrated)
 
     table = pl.read_parquet(out / "judged.parquet")
     bits = (table["score_structural"] + table["score_semantic"]).to_numpy()
@@ -219,8 +197,8 @@ def test_outside_its_band_the_model_is_not_asked_and_the_prefix_judge_decides(
     assert table["p_hidden"].is_finite().all()
     # outside it is what the prefix judge says, calibrated on the same positives
     prefix, by_rule = tmp_path / "prefix", tmp_path / "by-rule"
-    call(capsys, "calibrate", *words[:3], "--hidden", made.hidden, "-o", prefix, "--share", 0.3)
-    call(capsys, "judge", *words[:3], "-o", by_rule, "--calibration", prefix)
+    expect("calibrate", *words[:3], "--hidden", made.hidden, "-o", prefix, "--share", 0.3)
+    expect("judge", *words[:3], "-o", by_rule, "--calibration", prefix)
     rule = pl.read_parquet(by_rule / "judged.parquet")
     for chance in ("p_hidden", "p_unseen"):
         same = (table[chance] == rule[chance]).to_numpy()
@@ -231,28 +209,22 @@ def test_outside_its_band_the_model_is_not_asked_and_the_prefix_judge_decides(
     assert sum(parts) == measured["pairs"] == 100 * 20
 
 
-def test_other_answers_than_the_calibrations_are_refused(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_answers_than_the_calibrations_are_refused(made: Made, tmp_path: Path) -> None:
     llm = [made.candidates, "--trees", made.trees]
     fitted = tmp_path / "calibration"
     by = [*options(made, tmp_path / "answers"), "--judge", "llm", "--hidden", made.hidden, "--share", 0.3]
-    call(capsys, "calibrate", *llm, "-o", fitted, *by)
+    expect("calibrate", *llm, "-o", fitted, *by)
     judge = ["judge", *llm, "-o", tmp_path / "judged", "--calibration", fitted]
-    _, err = call(capsys, *judge, *options(made, tmp_path / "answers", made.other), code=2)
+    _, err = expect(*judge, *options(made, tmp_path / "answers", made.other), code=2)
     assert "the judge's model is" in err
-    _, err = call(
-        capsys, *judge, *options(made, tmp_path / "answers"), "--judge-option", "budget=500", code=2
-    )
+    _, err = expect(*judge, *options(made, tmp_path / "answers"), "--judge-option", "budget=500", code=2)
     assert "the judge's budget is 500" in err
     assert not (tmp_path / "judged").exists()
 
 
-def test_answers_that_are_not_there_are_told_and_no_label_is_made_up(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_answers_that_are_not_there_are_told_and_no_label_is_made_up(made: Made, tmp_path: Path) -> None:
     words = ["judge", made.candidates, "--trees", made.trees, *options(made, tmp_path / "answers")]
-    _, err = call(capsys, *words, "--judge-option", "order=random", "--shard", "0/1", code=1)
+    _, err = expect(*words, "--judge-option", "order=random", "--shard", "0/1", code=1)
     assert "prompts have no answer" in err
     assert "run the same command again" in err
 
@@ -268,33 +240,27 @@ def test_answers_that_are_not_there_are_told_and_no_label_is_made_up(
         ("band=[0, inf]", "band"),
     ],
 )
-def test_wrong_options_are_refused(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, message: str
-) -> None:
+def test_wrong_options_are_refused(made: Made, tmp_path: Path, option: str, message: str) -> None:
     given = {"engine": "engine=replay", "model": "model=x"} | {option.partition("=")[0]: option}
     words = [word for text in given.values() for word in ("--judge-option", text)]
-    _, err = call(capsys, "judge", made.candidates, "--trees", made.trees, "--show", 0, *words, code=2)
+    _, err = expect("judge", made.candidates, "--trees", made.trees, "--show", 0, *words, code=2)
     assert message in err
 
 
-def test_an_engine_that_cannot_start_is_told_before_any_training(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_engine_that_cannot_start_is_told_before_any_training(made: Made, tmp_path: Path) -> None:
     given = ["--judge-option", "engine=replay", "--judge-option", f"model={tmp_path / 'none.jsonl'}"]
     for command in ("judge", "calibrate"):
         words = [command, made.candidates, "--trees", made.trees, "--judge", "llm", "-o", tmp_path / "out"]
-        _, err = call(capsys, *words, *given, code=1)
+        _, err = expect(*words, *given, code=1)
         assert "none.jsonl holds no recorded answers" in err
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_starts_its_judge_before_it_trains_anything(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_starts_its_judge_before_it_trains_anything(made: Made, tmp_path: Path) -> None:
     settings, out = tmp_path / "run.toml", tmp_path / "run"
     judge = f'name = "llm"\n[judge.options]\nengine = "replay"\nmodel = "{tmp_path / "none.jsonl"}"'
     settings.write_text(f'data = "{made.candidates.parent / "data"}"\n[judge]\n{judge}\n')
-    _, err = call(capsys, "run", settings, "-o", out, code=1)
+    _, err = expect("run", settings, "-o", out, code=1)
     assert "none.jsonl holds no recorded answers" in err
     assert not (out / "pretrained").exists()
 

@@ -14,6 +14,8 @@ from dtlns.config import CalibrationConfig, checked
 from dtlns.judges.registry import prepared
 from dtlns.stages.calibration import load_calibration, write_calibration
 from dtlns.stages.candidates import KIND as CANDIDATES
+from dtlns.stages.candidates import load_candidates
+from dtlns.stages.hidden import check_calibration
 from dtlns.stages.trees import KIND as TREES
 
 
@@ -64,6 +66,7 @@ def command(
     )
     asked = options.judge_from(judge, judge_options)  # refused before the training, not after it
     found, codes = open_artifact(candidates, CANDIDATES), open_artifact(trees, TREES)
+    check_calibration(load_candidates(found)[1], settings)
     exists = options.if_exists(force)
     with prepared(asked):
         without = hidden_positives(found, hidden_folder(out, hidden), device, settings)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from dtlns.config import checked
 from dtlns.training.settings import TrainConfig
@@ -85,6 +86,38 @@ def named_values(flag: str, texts: Iterable[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             values[name] = value
     return values
+
+
+def given(name: str) -> bool:
+    """Tell whether an option of the running command was given, and not left to its default.
+
+    Args:
+        name: Of the command's parameter.
+    """
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def refuse_loop_options(model: str, usable: Container[str], more: str = "") -> None:
+    """Refuse what a model without epochs, such as EASE, cannot use.
+
+    Args:
+        model: Its name.
+        usable: Names of the parameters that it can use.
+        more: What the message says besides on where its options come from.
+
+    Raises:
+        UsageError: Another one was given.
+    """
+    unused = [
+        option.opts[0]
+        for option in click.get_current_context().command.params
+        if option.name not in usable and given(str(option.name))
+    ]
+    if unused:
+        raise click.UsageError(
+            f"{model} is a model without epochs and cannot use {', '.join(unused)}; its options are given "
+            f"with --option NAME=VALUE{more}"
+        )
 
 
 def _get(settings: Any, place: str) -> Any:

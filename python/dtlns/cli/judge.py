@@ -19,11 +19,8 @@ from dtlns.stages.calibration import KIND as CALIBRATION
 from dtlns.stages.calibration import write_calibration
 from dtlns.stages.candidates import KIND as CANDIDATES
 from dtlns.stages.controls import CONTROLS, Control, write_control
-from dtlns.stages.judging import (
-    calibrated_judge,
-    check_calibrated,
-    write_judged,
-)
+from dtlns.stages.hidden import check_users
+from dtlns.stages.judging import calibrated_judge, check_calibrated, write_judged
 from dtlns.stages.trees import KIND as TREES
 
 
@@ -99,6 +96,8 @@ def command(
     if users is not None and (control or calibration or (ahead and hidden is None)):
         raise click.UsageError("--users is for calibrating: without --control and --calibration")
     found = open_artifact(candidates, CANDIDATES)
+    if users is not None:
+        check_users(users, found.config["n_users"])
     if ahead and trees is not None:
         from dtlns.cli.asking import look_ahead  # only here is a language model needed
 

@@ -8,11 +8,14 @@ from typing import Any
 import click
 
 from dtlns.cli import options
-from dtlns.cli.fit_options import loop_options, named_values, settings_from
+from dtlns.cli.fit_options import loop_options, named_values, refuse_loop_options, settings_from
 from dtlns.config import DEFAULT_PRETRAIN
 from dtlns.data.dataset import load_dataset
+from dtlns.idle import has_epochs
 from dtlns.stages.pretrain import write_pretrained
 from dtlns.training.progress import stderr_progress
+
+_FITTED = {"dataset", "out", "model__name", "model_options", "seed", "device", "force"}  # what it is told
 
 
 @click.command("pretrain")
@@ -41,6 +44,8 @@ def command(
     a model without epochs, such as ials, is fitted.
     """
     options.log_to_stderr()
+    if not has_epochs(fit["model__name"]):
+        refuse_loop_options(fit["model__name"], _FITTED)
     settings = settings_from(
         DEFAULT_PRETRAIN, fit | {"model__options": named_values("--option", model_options)}
     )

@@ -7,17 +7,15 @@ from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import click
-from click.core import ParameterSource
 
 from dtlns.artifacts import open_artifact
 from dtlns.cli import options
-from dtlns.cli.fit_options import loop_options, named_values, settings_from
+from dtlns.cli.fit_options import given, loop_options, named_values, refuse_loop_options, settings_from
 from dtlns.config import SelectionConfig, checked
 from dtlns.data.dataset import load_dataset
 from dtlns.errors import ConfigError
-from dtlns.models.base import EmbeddingModel
+from dtlns.idle import has_epochs
 from dtlns.models.tuning import options_text
-from dtlns.plugins import load_plugin
 from dtlns.recipe import Recipe, read_recipe
 from dtlns.stages.calibration import KIND as CALIBRATION
 from dtlns.stages.judging import KIND as JUDGED
@@ -164,7 +162,7 @@ def command(
     options.log_to_stderr()
     recipe = Recipe(train=DEFAULTS) if config is None else read_recipe(config)
     # Over the file, or the defaults, lies what is on the command line and nothing else.
-    fit = {name: value for name, value in fit.items() if _given(name)}
+    fit = {name: value for name, value in fit.items() if given(name)}
     for part, flag, texts in (
         ("model", "--option", model_options),
         ("sampler", "--sampler-option", sampler_options),
@@ -177,6 +175,8 @@ def command(
         fit["sampler__view_weights"] = dict(_weight(text) for text in view_weights)
     if use is not None or (judged is not None and config is None):
         fit["false_negatives"] = use or "weighted"
+    if given("observed") and fit.get("false_negatives", recipe.train.false_negatives) != "sampled":
+        raise click.UsageError("--observed changes nothing without --use sampled")
     settings = settings_from(recipe.train, fit)
     _refuse_unused(settings)
     if judged is not None and use is None and settings.false_negatives == "ignore":
@@ -185,7 +185,7 @@ def command(
             hint="say what they do with --use",
         )
     which = {
-        name: value for name, value in (("top", top), ("scale", scale), ("weight", weight)) if _given(name)
+        name: value for name, value in (("top", top), ("scale", scale), ("weight", weight)) if given(name)
     }
     listeners = [stderr_progress()]
     if tensorboard is not None and is_first():
@@ -213,18 +213,12 @@ def command(
         click.echo(f"{out}: {_outcome(TrainedModel.load(artifact.path))}")
 
 
-def _given(name: str) -> bool:
-    """Tell whether an option was given, and not left to its default."""
-    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
-
-
 def _refuse_unused(settings: TrainConfig) -> None:
     """Refuse options that would change nothing: a lone one, and those of the loop for a fitted model."""
-    if _given("weight") and _given("scale"):
+    if given("weight") and given("scale"):
         raise click.UsageError("--weight takes the place of --scale: give one of them")
     model = settings.model.name
-    kind = load_plugin("dtlns.models", model)
-    if isinstance(kind, type) and issubclass(kind, EmbeddingModel):
+    if has_epochs(model):
         use = settings.false_negatives
         judged = use != "ignore"
         weigher = f"--use {', '.join(WEIGHED[:-1])} or {WEIGHED[-1]}" if judged else "--false-negatives"
@@ -234,19 +228,10 @@ def _refuse_unused(settings: TrainConfig) -> None:
             ("--scale", "scale", use in WEIGHED, weigher),
             ("--weight", "weight", use in WEIGHED, weigher),
         ):
-            if _given(name) and not used:
+            if given(name) and not used:
                 raise click.UsageError(f"{flag} changes nothing without {by}")
         return
-    unused = [
-        option.opts[0]
-        for option in click.get_current_context().command.params
-        if option.name not in _FITTED and _given(str(option.name))
-    ]
-    if unused:
-        raise click.UsageError(
-            f"{model} is a model without epochs and cannot use {', '.join(unused)}; its options are given "
-            "with --option NAME=VALUE or chosen with --tune"
-        )
+    refuse_loop_options(model, _FITTED, " or chosen with --tune")
 
 
 def _outcome(model: TrainedModel) -> str:

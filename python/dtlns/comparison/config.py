@@ -22,6 +22,7 @@ from dtlns.config import (
 )
 from dtlns.errors import ConfigError
 from dtlns.evaluation.selector import Selector
+from dtlns.idle import refuse_idle_pretraining
 from dtlns.training.settings import SamplerConfig, TrainConfig, Use
 
 Control = Literal[
@@ -166,7 +167,9 @@ def load_compare_config(file: Path, *, quick: bool = False, data: str | None = N
     defaults = CompareConfig(data="-", baseline="-", rows=(RowsConfig(model=("mf",)),)).model_dump()
     for required in ("data", "baseline", "rows"):
         del defaults[required]
-    return checked(CompareConfig, overlay(defaults, given), str(file))
+    config = checked(CompareConfig, overlay(defaults, given), str(file))
+    refuse_idle_pretraining(config.pretrain, DEFAULT_PRETRAIN, str(file))
+    return config
 
 
 def _is_given(values: Any, place: str) -> bool:

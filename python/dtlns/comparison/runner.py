@@ -26,10 +26,12 @@ from dtlns.comparison.work import (
     train_row,
 )
 from dtlns.errors import ConfigError, TrainingError
+from dtlns.evaluation.selector import Selector
 from dtlns.lock import alone
 from dtlns.pipeline import prepare_data
 from dtlns.rehearsal import rehearse
 from dtlns.stages.controls import CONTROLS
+from dtlns.stages.hidden import check_calibration
 
 log = logging.getLogger(__name__)
 Key = tuple[str, int]  # a row's name and a seed
@@ -77,7 +79,11 @@ def compare(
 def _compare(
     config: CompareConfig, out: Path, base: Path, rows: list[Row], *, jobs: int, device: str
 ) -> dict[str, Any]:
-    data = prepare_data(config.data, config.split, out, base)
+    resplit = any(row.variant.split != "given" for row in rows)
+    data = prepare_data(config.data, config.split, out, base, resplit=resplit)
+    for metric in config.metrics:
+        Selector.check(metric, data.train.n_items)
+    check_calibration(data.train, config.calibration)
     place = Place(out, data.path)
     runs = _runs(rows)
     crew = _Crew(min(jobs, len(runs)), config.memory_gb)

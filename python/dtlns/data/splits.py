@@ -19,7 +19,7 @@ from dtlns.errors import DataError, InputError
 SplitRule = Literal["random", "time", "last-out"]
 LEAK_NOTE = (
     "leave-last-out leaks time: a user's training rows may be later than other users' test rows, so models "
-    "learn from the future; use --by time for an honest clock"
+    "learn from the future; a split by time has an honest clock"
 )
 
 
@@ -204,14 +204,18 @@ def _by_time(times: NDArray[np.int64], valid: float, test: float) -> pl.Series:
         if share > 0 and not counts[index]:
             raise DataError(
                 f"a split by time leaves no {name} rows: too many of the {size:,} rows share a time",
-                hint="choose other shares or --by random",
+                hint="choose other shares, or split at random",
             )
     return _named(part)
 
 
 def _times(frame: pl.DataFrame, by: str) -> NDArray[np.int64]:
     if "timestamp" not in frame.columns or frame["timestamp"].null_count():
-        raise DataError(f"the data set has no times, which --by {by} needs", hint="use --by random")
+        raise DataError(
+            f"the data set has no times, which a split by = {by!r} needs",
+            allowed="by = 'random'",
+            hint="or import the log with its column of times: `dtlns data import --timestamp COLUMN`",
+        )
     times: NDArray[np.int64] = frame["timestamp"].to_numpy()
     return times
 

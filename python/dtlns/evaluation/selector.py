@@ -11,7 +11,7 @@ import numpy as np
 from dtlns.data.views import TrainView, ValidView
 from dtlns.errors import ConfigError
 from dtlns.evaluation.metrics import METRICS
-from dtlns.evaluation.protocol import Result, evaluate
+from dtlns.evaluation.protocol import DEFAULT_KS, Result, evaluate
 from dtlns.models.base import Scorer
 
 
@@ -25,7 +25,7 @@ class Selector:
         device: Where to rank, as in `evaluate`.
 
     Raises:
-        ConfigError: The metric is unknown.
+        ConfigError: The metric is unknown, or its cut-off is beyond the catalogue.
 
     Example:
         >>> Selector.parse("recall@20")
@@ -38,6 +38,7 @@ class Selector:
         self._train = train
         self._valid = valid
         self._metric, self._k = self.parse(metric)
+        self.check(metric, train.n_items)
         self._device = device
 
     @staticmethod
@@ -47,6 +48,26 @@ class Selector:
         if name not in METRICS or not k.isdigit() or int(k) < 1:
             raise ConfigError(f"unknown metric {metric!r}", allowed=f"{', '.join(METRICS)}, with @K")
         return name, int(k)
+
+    @classmethod
+    def check(cls, metric: str, n_items: int) -> None:
+        """Refuse a metric whose lists would hold every item, so that no model is better than another.
+
+        The usual cut-offs are taken for tiny catalogues too.
+
+        Args:
+            metric: Name and cut-off.
+            n_items: I, of the training catalogue.
+
+        Raises:
+            ConfigError: Its cut-off is beyond the catalogue, or it is unknown.
+        """
+        most = max(n_items, *DEFAULT_KS)
+        if cls.parse(metric)[1] > most:
+            raise ConfigError(
+                f"the metric {metric} needs longer lists than the training catalogue has items, {n_items}",
+                allowed=f"a cut-off from 1 to {most}",
+            )
 
     @property
     def name(self) -> str:

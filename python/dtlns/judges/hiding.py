@@ -13,6 +13,24 @@ from dtlns.errors import ConfigError, InputError
 HideRule = Literal["random", "latest"]
 
 
+def check_rule(train: TrainView, by: str) -> None:
+    """Refuse to hide the latest interactions of a training view without times.
+
+    Args:
+        train: The training view.
+        by: The rule.
+
+    Raises:
+        ConfigError: `by` is `latest`, and there are no timestamps.
+    """
+    if by == "latest" and train.timestamps is None:
+        raise ConfigError(
+            "hiding the latest interactions needs times, and the data set has none",
+            allowed="hiding by auto or random",
+            hint="or import the log with its column of times: `dtlns data import --timestamp COLUMN`",
+        )
+
+
 def hide_positives(
     train: TrainView, share: float = 0.1, by: HideRule = "random", seed: int = 0
 ) -> NDArray[np.bool_]:
@@ -36,12 +54,7 @@ def hide_positives(
     """
     if not 0 < share < 1:
         raise InputError(f"the hidden share is {share}", allowed="more than 0 and less than 1")
-    if by == "latest" and train.timestamps is None:
-        raise ConfigError(
-            "hiding the latest interactions needs timestamps, and this data has none",
-            allowed="random",
-            hint="hide at random, or import the data with its time column",
-        )
+    check_rule(train, by)
     rng = np.random.Generator(np.random.Philox(key=[seed, 0x68696465]))
     expected = share * train.user_counts
     counts = np.floor(expected).astype(np.int64)

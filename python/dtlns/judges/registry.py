@@ -33,6 +33,25 @@ def build_judge(config: JudgeConfig) -> Judge:
     return judge
 
 
+def build_again(config: JudgeConfig) -> Judge:
+    """Make a judge that is asked once more while a model trains.
+
+    Args:
+        config: Its name, and the options that decide what it says: no others are kept.
+
+    Raises:
+        ConfigError: It needs more than these, such as the address of a server.
+    """
+    try:
+        return build_judge(config)
+    except ConfigError as error:
+        raise ConfigError(
+            f"the judge {config.name!r} cannot be asked again in training, where it has but the options that "
+            f"decide its answers: {error.what}" + (f", {error.allowed}" if error.allowed else ""),
+            allowed="refresh_every = 0",
+        ) from error
+
+
 def prepare_judge(judge: Judge) -> None:
     """Let a judge fail now, and not after the training that comes before its first question.
 

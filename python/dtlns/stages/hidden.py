@@ -18,7 +18,7 @@ from dtlns.candidates import Candidates, make_candidates
 from dtlns.config import CalibrationConfig
 from dtlns.data.views import TrainView
 from dtlns.errors import ConfigError
-from dtlns.judges.hiding import hide_positives, is_member
+from dtlns.judges.hiding import check_rule, hide_positives, is_member
 from dtlns.models.embedding import EmbeddingScorer
 from dtlns.stages.candidates import load_candidates, pretrain_config
 from dtlns.stages.pretrain import pretrain
@@ -63,6 +63,35 @@ def write_hidden(
 
     # Histories and settings decide it; how many candidates there are does not.
     return make_artifact(out, Spec(KIND, config, {}, candidates.train_digest), body, if_exists=if_exists)
+
+
+def check_calibration(train: TrainView, settings: CalibrationConfig) -> None:
+    """Refuse settings that this training view cannot meet, before anything is trained.
+
+    Args:
+        train: The training view.
+        settings: How positives are hidden, and whom the judge is asked about.
+
+    Raises:
+        ConfigError: There are no times to tell the latest interactions by, or too few users.
+    """
+    check_rule(train, settings.by)
+    if settings.users is not None:
+        check_users(settings.users, train.n_users)
+
+
+def check_users(users: int, n_users: int) -> None:
+    """Refuse to calibrate on more users than there are.
+
+    Args:
+        users: So many are wanted.
+        n_users: U.
+
+    Raises:
+        ConfigError: There are fewer.
+    """
+    if not 1 <= users <= n_users:
+        raise ConfigError(f"calibrating on {users} users, of {n_users}", allowed=f"1 to {n_users}")
 
 
 def load_hidden(artifact: Artifact) -> tuple[NDArray[np.bool_], EmbeddingScorer]:
@@ -118,8 +147,7 @@ def search(candidates: Artifact, hidden: Artifact, users: int | None = None) -> 
     again = make_candidates(scorer, visible, candidates.config["m"])
     chosen = np.ones(train.n_users, dtype=np.bool_)
     if users is not None:
-        if not 1 <= users <= train.n_users:
-            raise ConfigError(f"calibration.users = {users}", allowed=f"1 to {train.n_users}")
+        check_users(users, train.n_users)
         rng = np.random.Generator(np.random.Philox(key=[hidden.config["seed"], 0x75736572]))
         chosen[rng.permutation(train.n_users)[users:]] = False
         again = again.of_users(chosen)

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from dtlns.artifacts import Artifact
 from dtlns.candidates import make_candidates
-from dtlns.config import SelectionConfig
+from dtlns.config import JudgeConfig, SelectionConfig
 from dtlns.data.views import TrainView
 from dtlns.errors import ConfigError
 from dtlns.false_negatives import FalseNegatives
 from dtlns.judges.base import JudgeRequest, score_table
 from dtlns.judges.quality import best_of_each_user
+from dtlns.judges.registry import build_again
 from dtlns.models.base import Scorer
 from dtlns.stages.calibration import load_calibration
-from dtlns.stages.judging import calibrated_judge
 from dtlns.stages.trees import load_codes
 from dtlns.training.settings import WEIGHED, Use
 
@@ -65,7 +65,7 @@ def refresher(
         selection: As there.
 
     Raises:
-        ConfigError: It was judged with others, or by a control, which nobody can ask again.
+        ConfigError: It was judged with others, or by what nobody can ask again: a control, or a server.
     """
     inputs = judged.manifest["inputs"]
     if "calibration" not in inputs:
@@ -76,7 +76,8 @@ def refresher(
     for name, artifact in (("trees", trees), ("calibration", calibration)):
         if inputs[name] != artifact.digest:
             raise ConfigError(f"{judged.path} was judged with other {name} than {artifact.path}")
-    judge = calibrated_judge(calibration)
+    told = calibration.config
+    judge = build_again(JudgeConfig(name=told["judge"], options=told.get("judge_options", {})))
     codes, (fitted, _) = load_codes(trees), load_calibration(calibration)
     m = int(pl.read_parquet(judged.path / "judged.parquet", columns=["rank"])["rank"].max()) + 1  # type: ignore[arg-type]
 

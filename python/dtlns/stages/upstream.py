@@ -18,7 +18,7 @@ from dtlns.stages.calibration import write_calibration
 from dtlns.stages.candidates import hide_rule, write_candidates
 from dtlns.stages.controls import Control, write_control
 from dtlns.stages.false_negative_model import write_found
-from dtlns.stages.hidden import write_hidden
+from dtlns.stages.hidden import check_calibration, write_hidden
 from dtlns.stages.judging import write_judged
 from dtlns.stages.pretrain import write_pretrained
 from dtlns.stages.trees import item_names, write_trees
@@ -58,6 +58,9 @@ class Upstream:
         settings: Of the stages.
         device: Where to train.
         progress: Called after each epoch.
+
+    Raises:
+        ConfigError: The data cannot be calibrated on as the settings say.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Upstream:
         device: str = "cpu",
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
+        check_calibration(data.train, settings.calibration)
         self.out = out
         self.data = data
         self.settings = settings

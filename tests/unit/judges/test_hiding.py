@@ -58,7 +58,7 @@ def test_latest_hides_the_end_of_each_history() -> None:
 
 
 def test_latest_needs_times() -> None:
-    with pytest.raises(ConfigError, match="needs timestamps"):
+    with pytest.raises(ConfigError, match="needs times"):
         hide_positives(_view([5]), 0.2, "latest")
 
 
