@@ -7,25 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from run_command import call
 
-from dtlns.cli import main
 from dtlns.data.bundled import import_bundled
 from dtlns.data.splits import split_dataset
 
 CODES = re.compile(r"`([a-z]+(?:-[a-z]+)+)`")
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Call the command line in this process; return its status, stdout and stderr."""
-    capsys.readouterr()
-    try:
-        main(["audit", *map(str, arguments)])
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    else:
-        status = 0
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 @pytest.fixture
@@ -40,8 +27,8 @@ def leaking(tmp_path: Path) -> Path:
     return file
 
 
-def test_something_found(leaking: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(capsys, leaking)
+def test_something_found(leaking: Path) -> None:
+    status, out, _ = call("audit", leaking)
     assert status == 1
     blocks = out.strip().split("\n\n")
     assert blocks[0].startswith("log.csv (table): 8 users, 9 items")
@@ -53,7 +40,7 @@ def test_something_found(leaking: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "Recall@20" in blocks[1]
     assert blocks[-1] == "found: 1 leak, 1 caution"
     assert max(map(len, out.splitlines())) <= 120
-    status, out, _ = run(capsys, leaking, "--json")
+    status, out, _ = call("audit", leaking, "--json")
     report = json.loads(out)
     assert status == 1
     assert not report["clean"]
@@ -66,19 +53,17 @@ def test_something_found(leaking: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (caution["code"], caution["count"]) == ("repeated-rows", 1)
 
 
-def test_the_bundled_data_is_clean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bundled_data_is_clean(tmp_path: Path) -> None:
     whole = import_bundled("movielens-small", tmp_path / "whole")
     for by in ("random", "time"):
         split_dataset(whole.path, tmp_path / by, by=by)
-        status, out, _ = run(capsys, tmp_path / by)
+        status, out, _ = call("audit", tmp_path / by)
         assert status == 0
         assert out.strip().split("\n")[-1].startswith("nothing found")
 
 
 @pytest.mark.parametrize("wrong", ["no split", "missing file", "not a log", "no model", "unknown option"])
-def test_an_audit_that_cannot_be_done_is_status_2(
-    tmp_path: Path, leaking: Path, wrong: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_audit_that_cannot_be_done_is_status_2(tmp_path: Path, leaking: Path, wrong: str) -> None:
     (tmp_path / "plain.csv").write_text("user,item\n1,2\n")
     (tmp_path / "binary").write_bytes(b"PK\x03\x04")
     (tmp_path / "empty").mkdir()
@@ -89,7 +74,7 @@ def test_an_audit_that_cannot_be_done_is_status_2(
         "no model": (leaking, "--model", tmp_path / "empty"),
         "unknown option": (leaking, "--candidate", tmp_path / "binary"),
     }[wrong]
-    status, out, err = run(capsys, *arguments)
+    status, out, err = call("audit", *arguments)
     assert status == 2
     assert not out
     assert "rror" in err

@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
-import signal
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
+from run_command import call, expect
 
-from dtlns.cli import main
 from dtlns.data.dataset import load_dataset
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _leave_the_process_as_it_was() -> Iterator[None]:
-    logger, handler = logging.getLogger("dtlns"), signal.getsignal(signal.SIGTERM)
-    before = logger.handlers, logger.level, logger.propagate, warnings.showwarning
-    yield
-    logger.handlers, logger.level, logger.propagate, warnings.showwarning = before
-    signal.signal(signal.SIGTERM, handler)
-
-
-def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[Any, str, str]:
-    """Run a command in this process; its exit status, stdout and stderr."""
-    try:
-        status = main([str(word) for word in words]) or 0
-    except SystemExit as stop:
-        status = stop.code or 0
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +28,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["train", at / "data", "-o", at / "model", "--false-negatives", at / "judged", "--top", 30, *loop],
         ["train", at / "data", "-o", at / "plain", "--model", "popularity"],
     ):
-        main([str(word) for word in words])
+        expect(*words)
     shutil.copytree(at / "model", at / "elsewhere" / "moved")
     (at / "moved").symlink_to(at / "elsewhere" / "moved")
     return at
 
 
-def test_two_tables_a_split(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, err = call(capsys, "evaluate", made / "plain", "-k", 5, "-k", 20, "--mask-valid")
+def test_two_tables_a_split(made: Path) -> None:
+    status, out, err = call("evaluate", made / "plain", "-k", 5, "-k", 20, "--mask-valid")
     assert (status, err) == (0, "")
-    said = json.loads(
-        call(capsys, "evaluate", made / "plain", "-k", 5, "-k", 20, "--mask-valid", "--json")[1]
-    )
+    said = json.loads(call("evaluate", made / "plain", "-k", 5, "-k", 20, "--mask-valid", "--json")[1])
     assert said["masked"] == {"valid": "train", "test": "train+valid"}
     lines = out.splitlines()
     assert lines[0] == "protocol leak-free"
@@ -79,9 +53,7 @@ def test_two_tables_a_split(made: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert lines[at + 6].split()[5] == f"{said['beyond'][split]['popularity_lift_niche@20']:+.1%}"
 
 
-def test_published_from_a_file_in_the_sources_own_ids(
-    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_published_from_a_file_in_the_sources_own_ids(made: Path, tmp_path: Path) -> None:
     data = load_dataset(made / "data")
     judged = pl.read_parquet(made / "judged" / "judged.parquet").filter(pl.col("p_hidden") > 0)
     users, items = data.users["id"].gather(judged["user"]), data.items["id"].gather(judged["item"])
@@ -89,7 +61,7 @@ def test_published_from_a_file_in_the_sources_own_ids(
     file = tmp_path / "positives.txt"
     file.write_text("\n".join([*lines, f"nobody {items[0]}", f"{users[0]} nothing"]) + "\n")
     told = ["evaluate", made / "plain", "--protocol", "published", "--positives", file, "-k", 20]
-    said = json.loads(call(capsys, *told, "--json")[1])
+    said = json.loads(call(*told, "--json")[1])
     steps = said["enhanced_positives"]
     assert (steps["given"], steps["unknown"], steps["repeated"]) == (len(lines) + 2, 2, 0)
     held_out = {
@@ -107,10 +79,10 @@ def test_published_from_a_file_in_the_sources_own_ids(
     assert steps["masked"] == sum(pair not in held_out for pair in wanted) > 0
     assert said["protocol"] == "published"
     assert said["test"]["published"]["recall@20"] > said["test"]["leak-free"]["recall@20"]
-    plain = json.loads(call(capsys, "evaluate", made / "plain", "-k", 20, "--json")[1])
+    plain = json.loads(call("evaluate", made / "plain", "-k", 20, "--json")[1])
     assert said["test"]["leak-free"] == plain["test"]
 
-    text = call(capsys, *told)[1]
+    text = call(*told)[1]
     assert text.startswith("protocol published, beside leak-free\n")
     row = next(line.split() for line in text.splitlines() if "recall@20" in line)
     assert row[1:] == [
@@ -123,12 +95,10 @@ def test_published_from_a_file_in_the_sources_own_ids(
     assert "why: the model is the same" in text
 
 
-def test_published_from_the_models_own_false_negatives(
-    made: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_published_from_the_models_own_false_negatives(made: Path) -> None:
     told = ["evaluate", made / "model", "--protocol", "published", "--json", "-k", 20]
-    said = json.loads(call(capsys, *told)[1])
-    assert json.loads(call(capsys, *told, "--false-negatives", made / "judged")[1]) == said
+    said = json.loads(call(*told)[1])
+    assert json.loads(call(*told, "--false-negatives", made / "judged")[1]) == said
     judged = pl.read_parquet(made / "judged" / "judged.parquet").filter(pl.col("p_hidden") > 0)
     used = judged.group_by("user").len().select(pl.col("len").clip(upper_bound=30)).sum().item()
     assert said["enhanced_positives"]["given"] == used
@@ -159,13 +129,12 @@ REFUSED: list[tuple[int, list[str], str]] = [
 @pytest.mark.parametrize(("code", "words", "message"), REFUSED, ids=lambda value: str(value)[:40])
 def test_wrong_calls_are_refused(
     made: Path,
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     code: int,
     words: list[str],
     message: str,
 ) -> None:
     monkeypatch.chdir(made)
-    status, out, err = call(capsys, "evaluate", *words)
+    status, out, err = call("evaluate", *words)
     assert (status, out) == (code, "")
     assert message in err

@@ -10,19 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from run_command import call, expect
 
-from dtlns.cli import main
 from dtlns.stages import recommending
-
-
-def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[Any, str, str]:
-    """Run a command in this process; its exit status, stdout and stderr."""
-    try:
-        status = main([str(word) for word in words]) or 0
-    except SystemExit as stop:
-        status = stop.code or 0
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["data", "planted", "-o", at / "planted", *small],
         ["train", at / "planted", "-o", at / "mf", "--model", "mf", *loop],
     ):
-        main([str(word) for word in words])
+        expect(*words)
     (at / "some.txt").write_text("\ufeffeve\r\n\n ann \neve\n")
     (at / "heads.txt").write_text("user_id\nann\n")
     (at / "nothing.txt").write_text("\n")
@@ -58,8 +48,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return at
 
 
-def test_the_table_on_stdout(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, err = call(capsys, "recommend", made / "model", "-k", 2)
+def test_the_table_on_stdout(made: Path) -> None:
+    status, out, err = call("recommend", made / "model", "-k", 2)
     assert status == 0
     assert out == (
         "user,rank,item,score,name\n"
@@ -74,14 +64,12 @@ def test_the_table_on_stdout(made: Path, capsys: pytest.CaptureFixture[str]) -> 
         "the 2 best of 4 items for 3 users; left out: training interactions\n"
         "  no list for 1 user without training interactions\n"
     )
-    assert call(capsys, "recommend", made / "model", "-k", 2, "-o", "-")[1] == out
+    assert call("recommend", made / "model", "-k", 2, "-o", "-")[1] == out
 
 
-def test_all_formats_hold_the_same_rows(
-    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_formats_hold_the_same_rows(made: Path, tmp_path: Path) -> None:
     told = ["recommend", made / "mf", "-k", 7]
-    text = call(capsys, *told)[1]
+    text = call(*told)[1]
     wanted = pl.read_csv(io.StringIO(text), schema_overrides={"rank": pl.UInt32, "score": pl.Float32})
     for form, read in {
         "csv": lambda file: pl.read_csv(file, schema_overrides=wanted.schema),
@@ -90,22 +78,20 @@ def test_all_formats_hold_the_same_rows(
         "parquet": pl.read_parquet,
     }.items():
         out = tmp_path / "new" / f"lists.{form}"
-        assert call(capsys, *told, "-o", out)[0] == 0
+        assert call(*told, "-o", out)[0] == 0
         assert read(out).equals(wanted)
-        assert call(capsys, *told, "-o", tmp_path / "again", "--format", form)[0] == 0
+        assert call(*told, "-o", tmp_path / "again", "--format", form)[0] == 0
         assert (tmp_path / "again").read_bytes() == out.read_bytes()
         (tmp_path / "again").unlink()
         if form != "parquet":
-            assert call(capsys, *told, "--format", form)[1] == out.read_text()
+            assert call(*told, "--format", form)[1] == out.read_text()
 
 
 @pytest.mark.parametrize("mask", [[], ["--mask-valid"]])
-def test_recall_of_the_lists_is_that_of_evaluate(
-    made: Path, capsys: pytest.CaptureFixture[str], mask: list[str]
-) -> None:
-    said = json.loads(call(capsys, "evaluate", made / "mf", "-k", 10, "--json", *mask)[1])
+def test_recall_of_the_lists_is_that_of_evaluate(made: Path, mask: list[str]) -> None:
+    said = json.loads(call("evaluate", made / "mf", "-k", 10, "--json", *mask)[1])
     told = ["recommend", made / "mf", "-k", 10, "--seen", said["masked"]["test"]]
-    lists = pl.read_csv(io.StringIO(call(capsys, *told)[1]))
+    lists = pl.read_csv(io.StringIO(call(*told)[1]))
     shown = set(lists.select("user", "item").rows())
     users, items = (
         pl.read_parquet(made / "planted" / f"{name}.parquet")["id"] for name in ("users", "items")
@@ -128,12 +114,10 @@ def test_recall_of_the_lists_is_that_of_evaluate(
         ("none", ["pen", "cap", "ink", "mug"]),
     ],
 )
-def test_what_counts_as_seen(
-    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], seen: str, items: list[str]
-) -> None:
+def test_what_counts_as_seen(made: Path, tmp_path: Path, seen: str, items: list[str]) -> None:
     out = tmp_path / "lists.parquet"
     told = ["recommend", made / "model", "--user", "ann", "-k", 3, "--seen", seen, "-o", out, "--json"]
-    facts = json.loads(call(capsys, *told)[1])
+    facts = json.loads(call(*told)[1])
     assert pl.read_parquet(out)["item"].to_list() == items[:3]
     assert facts.pop("seconds") >= 0
     assert facts == {
@@ -149,9 +133,9 @@ def test_what_counts_as_seen(
     }
 
 
-def test_users_and_items_from_files(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_users_and_items_from_files(made: Path) -> None:
     told = ["recommend", made / "model", "--users", made / "some.txt", "--user", "zoe", "--user", "bob"]
-    _, out, err = call(capsys, *told, "--only-items", made / "stock.txt", "--item-names", made / "names.csv")
+    _, out, err = call(*told, "--only-items", made / "stock.txt", "--item-names", made / "names.csv")
     assert out == (
         "user,rank,item,score,name\n"
         "bob,1,ink,1.0,\n"
@@ -168,7 +152,7 @@ def test_users_and_items_from_files(made: Path, capsys: pytest.CaptureFixture[st
         "  no list for 1 user without training interactions",
     ]
     told = ["recommend", made / "model", "--user", "eve", "-k", 9, "--format", "jsonl"]
-    out = call(capsys, *told, "--exclude-items", made / "stock.txt")[1]
+    out = call(*told, "--exclude-items", made / "stock.txt")[1]
     assert [json.loads(line)["item"] for line in out.splitlines()] == ["pen", "cap"]
 
 
@@ -195,7 +179,6 @@ REFUSED: list[tuple[int, list[str], str]] = [
 @pytest.mark.parametrize(("code", "words", "message"), REFUSED, ids=lambda value: str(value)[:40])
 def test_wrong_calls_are_refused(
     made: Path,
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     code: int,
     words: list[str],
@@ -203,7 +186,7 @@ def test_wrong_calls_are_refused(
 ) -> None:
     monkeypatch.chdir(made)
     before = sorted(made.iterdir())
-    status, out, err = call(capsys, "recommend", "model", *words)
+    status, out, err = call("recommend", "model", *words)
     assert (status, out) == (code, "")
     assert message in err
     assert sorted(made.iterdir()) == before
@@ -213,7 +196,6 @@ def test_wrong_calls_are_refused(
 def test_an_interrupted_command_leaves_what_was_there(
     made: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     form: str,
 ) -> None:
@@ -225,9 +207,9 @@ def test_an_interrupted_command_leaves_what_was_there(
 
     monkeypatch.setattr(recommending, "list_blocks", interrupted)
     out = tmp_path / f"lists.{form}"
-    assert call(capsys, "recommend", made / "model", "-o", out)[0] == 130
+    assert call("recommend", made / "model", "-o", out)[0] == 130
     assert not list(tmp_path.iterdir())
     out.write_text("old")
-    assert call(capsys, "recommend", made / "model", "-o", out, "--force")[0] == 130
+    assert call("recommend", made / "model", "-o", out, "--force")[0] == 130
     assert out.read_text() == "old"
     assert list(tmp_path.iterdir()) == [out]

@@ -3,52 +3,26 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
-import signal
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from run_command import call
 
-from dtlns.cli import main
 from dtlns.training.result import TrainedModel
 
 
-@pytest.fixture(autouse=True)
-def _leave_the_process_as_it_was() -> Iterator[None]:
-    logger, handler = logging.getLogger("dtlns"), signal.getsignal(signal.SIGTERM)
-    before = logger.handlers, logger.level, logger.propagate, warnings.showwarning
-    yield
-    logger.handlers, logger.level, logger.propagate, warnings.showwarning = before
-    signal.signal(signal.SIGTERM, handler)
-
-
-def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[Any, str, str]:
-    """Run a command in this process; its exit status, stdout and stderr."""
-    try:
-        status = main([str(word) for word in words]) or 0
-    except SystemExit as stop:
-        status = stop.code or 0
-    out, err = capsys.readouterr()
-    return status, out, err
-
-
 @pytest.fixture
-def data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+def data(tmp_path: Path) -> Path:
     small = ["--users", 100, "--branching", 3, "--leaf-size", 3, "--exposed", 1.0, "--interactions", 10]
-    assert call(capsys, "data", "planted", "-o", tmp_path / "data", *small)[0] == 0
+    assert call("data", "planted", "-o", tmp_path / "data", *small)[0] == 0
     return tmp_path / "data"
 
 
-def test_options_reach_the_model_and_the_artefact(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_options_reach_the_model_and_the_artefact(data: Path, tmp_path: Path) -> None:
     told = ["--option", "similarity=jaccard", "--option", "neighbours=5", "--option", "shrinkage = 2.5"]
-    status, out, err = call(capsys, "train", data, "-o", tmp_path / "m", "--model", "itemknn", *told)
+    status, out, err = call("train", data, "-o", tmp_path / "m", "--model", "itemknn", *told)
     assert status == 0, err
     assert re.search(r"m: validation recall@20 0\.\d{4}\n$", out)
     config = json.loads((tmp_path / "m" / "manifest.json").read_text())["config"]
@@ -56,28 +30,24 @@ def test_options_reach_the_model_and_the_artefact(
     assert json.loads((tmp_path / "m" / "training.json").read_text())["options"] is None
 
 
-def test_a_loss_and_its_options_reach_the_model_and_the_artefact(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_loss_and_its_options_reach_the_model_and_the_artefact(data: Path, tmp_path: Path) -> None:
     told = ["--model", "mf", "--sampler", "shared-uniform", "--negatives", 7, "--epochs", 2]
     told += ["--loss", "softmax", "--loss-option", "temperature=0.2"]
-    status, _, err = call(capsys, "train", data, "-o", tmp_path / "m", *told)
+    status, _, err = call("train", data, "-o", tmp_path / "m", *told)
     assert status == 0, err
     config = json.loads((tmp_path / "m" / "manifest.json").read_text())["config"]
     assert config["loss"] == {"name": "softmax", "similarity": None, "options": {"temperature": 0.2}}
     assert config["sampler"]["negatives"] == 7
     lengths = np.linalg.norm(TrainedModel.load(tmp_path / "m").item_vectors, axis=1)
     np.testing.assert_allclose(lengths, 1.0, rtol=1e-5)  # the softmax compares by the cosine
-    inner = call(capsys, "train", data, "-o", tmp_path / "i", *told, "--similarity", "inner")
+    inner = call("train", data, "-o", tmp_path / "i", *told, "--similarity", "inner")
     assert inner[0] == 0, inner[2]
     assert np.linalg.norm(TrainedModel.load(tmp_path / "i").item_vectors, axis=1).std() > 0.01
 
 
-def test_tuning_chooses_what_was_not_given(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_tuning_chooses_what_was_not_given(data: Path, tmp_path: Path) -> None:
     told = ["--model", "gfcf", "--option", "components=4", "--tune"]
-    status, out, err = call(capsys, "train", data, "-o", tmp_path / "m", *told)
+    status, out, err = call("train", data, "-o", tmp_path / "m", *told)
     assert status == 0, err
     assert "gfcf: trial 4 of 4, alpha = 1.0, components = 4: recall@20 0." in err
     summary = json.loads((tmp_path / "m" / "training.json").read_text())
@@ -87,7 +57,7 @@ def test_tuning_chooses_what_was_not_given(
     ]
     best = max(trials, key=lambda trial: trial["recall@20"])
     assert (summary["options"], summary["best_value"]) == (best["options"], best["recall@20"])
-    evaluated = json.loads(call(capsys, "evaluate", tmp_path / "m", "--json")[1])
+    evaluated = json.loads(call("evaluate", tmp_path / "m", "--json")[1])
     assert (evaluated["model"], evaluated["options"]) == ("gfcf", best["options"])
     alpha = best["options"]["alpha"]
     assert out.endswith(f"{best['recall@20']:.4f} with alpha = {alpha}, components = 4, the best of 4\n")
@@ -122,13 +92,12 @@ def test_tuning_chooses_what_was_not_given(
 def test_wrong_options_leave_nothing(
     data: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
     words: list[str],
     status: int,
     message: str,
 ) -> None:
     words = ["--model", "ease", *words]
-    found, out, err = call(capsys, "train", data, "-o", tmp_path / "m", *words)
+    found, out, err = call("train", data, "-o", tmp_path / "m", *words)
     assert (found, out) == (status, "")
     assert message in err
     assert not (tmp_path / "m").exists()

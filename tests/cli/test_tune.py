@@ -6,11 +6,10 @@ import csv
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
+from run_command import call
 
-from dtlns.cli import main
 from dtlns.data.planted import PlantedSettings, plant
 
 TOML = """
@@ -29,16 +28,6 @@ train.sampler.candidates = [2, 4]
 """
 
 
-def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[Any, str, str]:
-    """Run a command in this process; its exit status, stdout and stderr."""
-    try:
-        status = main([str(word) for word in words]) or 0
-    except SystemExit as stop:
-        status = stop.code or 0
-    out, err = capsys.readouterr()
-    return status, out, err
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tune")
@@ -52,11 +41,11 @@ def spec(world: Path, text: str = TOML, name: str = "search.toml") -> Path:
 
 
 def test_the_best_settings_give_the_same_value_again(
-    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["tune", spec(world), "-o", "found", "--device", "cpu"]
-    status, out, err = call(capsys, *words)
+    status, out, err = call(*words)
     assert status == 0, err
     assert "trial 4 of 4: ndcg@10 0." in err
     with Path("found/trials.csv").open() as file:
@@ -71,13 +60,13 @@ def test_the_best_settings_give_the_same_value_again(
     assert written["train"]["sampler"]["candidates"] == int(best["train.sampler.candidates"])
     assert written["train"]["batch_size"] == 64
     (line,) = [line for line in out.splitlines() if line.startswith("Train it: dtlns ")]
-    status, out, err = call(capsys, *line.removeprefix("Train it: dtlns ").split(), "--device", "cpu")
+    status, out, err = call(*line.removeprefix("Train it: dtlns ").split(), "--device", "cpu")
     assert status == 0, err
     trained = json.loads(Path("MODEL/training.json").read_text())
     assert (trained["metric"], trained["best_value"]) == ("ndcg@10", float(best["value"]))
     assert trained["best_epoch"] == int(best["best_epoch"])
 
-    status, out, err = call(capsys, *words, "--trials", 3, "--json")
+    status, out, err = call(*words, "--trials", 3, "--json")
     assert (status, err) == (0, "")
     told = json.loads(out)
     assert (told["best"]["value"], len(told["trials"])) == (float(best["value"]), 4)
@@ -86,18 +75,16 @@ def test_the_best_settings_give_the_same_value_again(
     ]
 
 
-def test_a_model_without_epochs_and_a_loose_end(
-    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_without_epochs_and_a_loose_end(world: Path, tmp_path: Path) -> None:
     head = 'data = "world"\n[train]\nmodel = { name = "ease" }\n'
     file = spec(world, head + "[space]\ntrain.model.options.l2 = [1.0, 30.0, 1000.0]\n", "ease.toml")
-    status, out, err = call(capsys, "tune", file, "-o", tmp_path / "ease")
+    status, out, err = call("tune", file, "-o", tmp_path / "ease")
     assert status == 0, err
     assert "3 trials: 3 complete" in out
     assert "epoch" not in out.splitlines()[1]
     config = ["--config", tmp_path / "ease" / "best.toml"]
-    assert call(capsys, "train", world / "world", "-o", tmp_path / "m", *config)[0] == 0
-    told = json.loads(call(capsys, "tune", file, "-o", tmp_path / "ease", "--json")[1])
+    assert call("train", world / "world", "-o", tmp_path / "m", *config)[0] == 0
+    told = json.loads(call("tune", file, "-o", tmp_path / "ease", "--json")[1])
     assert json.loads((tmp_path / "m" / "training.json").read_text())["best_value"] == told["best"]["value"]
     for text, message in (
         (
@@ -114,7 +101,7 @@ def test_a_model_without_epochs_and_a_loose_end(
         ),
         (head + "[space]\ntrain.model.options.l2 = [1.0, -1.0]\n", "l2 is -1.0 (at model.options.l2 -1)"),
     ):
-        status, out, err = call(capsys, "tune", spec(world, text, "wrong.toml"), "-o", tmp_path / "wrong")
+        status, out, err = call("tune", spec(world, text, "wrong.toml"), "-o", tmp_path / "wrong")
         assert (status, out) == (2, "")
         assert message in err
         assert "wrong.toml: " in err
@@ -169,40 +156,36 @@ def test_a_model_without_epochs_and_a_loose_end(
     ],
 )
 def test_what_is_wrong_is_said_before_the_first_trial(
-    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, message: str
+    world: Path, tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     file = spec(world, TOML.replace(old, new), "wrong.toml")
-    status, out, err = call(capsys, "tune", file, "-o", tmp_path / "found")
+    status, out, err = call("tune", file, "-o", tmp_path / "found")
     assert (status in (1, 2), out) == (True, "")
     assert message in err
     assert "trial 1 of" not in err
     assert not (tmp_path / "found").exists()
 
 
-def test_another_search_and_other_folders_are_refused(
-    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(capsys, "tune", spec(world), "-o", tmp_path / "found", "--trials", 1)[0] == 0
+def test_another_search_and_other_folders_are_refused(world: Path, tmp_path: Path) -> None:
+    assert call("tune", spec(world), "-o", tmp_path / "found", "--trials", 1)[0] == 0
     changed = spec(world, TOML.replace("epochs = 6", "epochs = 7"), "changed.toml")
-    status, _, err = call(capsys, "tune", changed, "-o", tmp_path / "found")
+    status, _, err = call("tune", changed, "-o", tmp_path / "found")
     assert status == 2
     assert "holds a search with other settings: train.epochs was 6, is 7" in err
-    status, _, err = call(capsys, "tune", spec(world), "-o", world / "world")
+    status, _, err = call("tune", spec(world), "-o", world / "world")
     assert (status, "holds a data set" in err) == (2, True)
-    status, _, err = call(capsys, "tune", spec(world), "-o", tmp_path / "found", "--trials", 0)
+    status, _, err = call("tune", spec(world), "-o", tmp_path / "found", "--trials", 0)
     assert status == 2
 
 
-def test_the_command_line_wins_over_the_file(
-    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_wins_over_the_file(world: Path, tmp_path: Path) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text(
         "[train]\nepochs = 3\nl2 = 0.5\nbatch_size = 99\nseed = 4\n"
         'model = { name = "mf", dimensions = 4 }\nsampler = { name = "dns", candidates = 3 }\n'
     )
     told = ["--config", file, "--l2", "0.25", "--n-candidates", 2, "--device", "cpu"]
-    status, _, err = call(capsys, "train", world / "world", "-o", tmp_path / "m", *told)
+    status, _, err = call("train", world / "world", "-o", tmp_path / "m", *told)
     assert status == 0, err
     config = json.loads((tmp_path / "m" / "manifest.json").read_text())["config"]
     assert (config["model"]["name"], config["model"]["dimensions"]) == ("mf", 4)
@@ -235,30 +218,27 @@ def test_the_command_line_wins_over_the_file(
 def test_a_wrong_file_leaves_nothing(
     world: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
     text: str,
     words: list[str],
     message: str,
 ) -> None:
     (tmp_path / "recipe.toml").write_text(text)
     told = ["train", world / "world", "-o", tmp_path / "m", "--config", tmp_path / "recipe.toml", *words]
-    status, out, err = call(capsys, *told)
+    status, out, err = call(*told)
     assert (status, out) == (2, "")
     assert message in err
     assert not (tmp_path / "m").exists()
 
 
-def test_options_of_the_file_stay_unless_the_model_changes(
-    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_options_of_the_file_stay_unless_the_model_changes(world: Path, tmp_path: Path) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text(
         '[train.model]\nname = "itemknn"\n'
         'options = { similarity = "jaccard", neighbours = 5, shrinkage = 1.0 }\n'
     )
     words = ["train", world / "world", "--config", file]
-    assert call(capsys, *words, "-o", tmp_path / "a", "--option", "neighbours=7")[0] == 0
-    assert call(capsys, *words, "-o", tmp_path / "b", "--model", "ease", "--option", "l2=3.0")[0] == 0
+    assert call(*words, "-o", tmp_path / "a", "--option", "neighbours=7")[0] == 0
+    assert call(*words, "-o", tmp_path / "b", "--model", "ease", "--option", "l2=3.0")[0] == 0
     found = [json.loads((tmp_path / name / "manifest.json").read_text())["config"]["model"] for name in "ab"]
     assert found[0]["options"] == {"similarity": "jaccard", "neighbours": 7, "shrinkage": 1.0}
     assert (found[1]["name"], found[1]["options"]) == ("ease", {"l2": 3.0})
