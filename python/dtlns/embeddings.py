@@ -45,33 +45,33 @@ class Layers:
     @property
     def n_users(self) -> int:
         """Number of users, U."""
-        return len(self._users)
+        return len(self.users)
 
     @property
     def n_items(self) -> int:
         """Number of items, I."""
-        return len(self._items)
+        return len(self.items)
 
     @property
     def n_layers(self) -> int:
         """Number of layers, L."""
-        return self._items.shape[1]
+        return self.items.shape[1]
 
     def user_rows(self, index: Tensor) -> Tensor:
         """Take users: int64 [...] -> float32 [..., L, D]; the gradient is deterministic."""
-        return gather_rows(self._users, index)
+        return gather_rows(self.users, index)
 
     def item_rows(self, index: Tensor) -> Tensor:
         """Take items: int64 [...] -> float32 [..., L, D]; the gradient is deterministic."""
-        return gather_rows(self._items, index)
+        return gather_rows(self.items, index)
 
     def chosen_items(self, chosen: Tensor) -> Tensor:
         """Take each layer from an item of its own: int64 [..., L] -> float32 [..., L, D]."""
-        return gather_chosen(self._items, chosen)
+        return gather_chosen(self.items, chosen)
 
     def each_item_layer(self) -> tuple[Tensor, ...]:
         """Return the items layer by layer: L times float32 [I, D]."""
-        return self._items.unbind(1)
+        return self.items.unbind(1)
 
 
 class SeparateLayers(Layers):

@@ -1,0 +1,283 @@
+"""Hard and false negatives for a training loop of one's own, in plain PyTorch or any framework around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from dtlns._border import id_array, integer, seed_value, word
+from dtlns.artifacts import open_artifact
+from dtlns.config import SelectionConfig
+from dtlns.data.views import TrainView
+from dtlns.draws import Draws, draws_on
+from dtlns.embeddings import Layers, Similarity
+from dtlns.errors import ConfigError, InputError
+from dtlns.false_negatives import FalseNegatives
+from dtlns.pools import Exclude, NegativePool
+from dtlns.samplers.base import Negatives, Sampler, SamplingContext
+from dtlns.samplers.depth import TreeDepth
+from dtlns.samplers.registry import sampler_class
+from dtlns.samplers.scored import ScoreBased
+from dtlns.stages.judging import KIND as JUDGED
+from dtlns.stages.selection import select_false_negatives
+from dtlns.stages.trees import KIND as TREES
+from dtlns.stages.trees import load_codes
+from dtlns.training.settings import SamplerConfig
+from dtlns.trees import PathCodes
+
+
+class NegativeSampler:
+    """Draws negatives for the batches of a loop that is not ours, by any sampler of `dtlns`.
+
+    Samplers with parameters or a memory, such as `dens` and `srns`, need the loop of `dtlns train`.
+
+    Args:
+        train: The training interactions, none of which is ever drawn for its user.
+        name: Of the sampler, such as `dns`, `mixgcf` or `uniform`: see docs/concepts/samplers.md.
+        negatives: K, for each pair.
+        candidates: N uniform items for each negative, among which a sampler that scores them chooses.
+        views: Path codes and weight by name. A sampler that scores candidates adds to their scores, scaled to
+            [0, 1], the weighted prefix similarity of candidate and positive in each view; `tree-depth` needs
+            codes, and reads no weight.
+        exclude: SciPy sparse [U, I]; each stored non-zero is another item that is never drawn for the user,
+            such as a false negative.
+        similarity: How your model compares vectors, `inner` or `cosine`.
+        options: Of the sampler, by name.
+        seed: Of the draws.
+
+    Raises:
+        ConfigError: There is no such sampler, it needs our loop, or the settings do not fit it.
+        InputError: A view or `exclude` is for other items.
+
+    Example:
+        >>> import scipy.sparse as sp
+        >>> train = TrainView.from_csr(sp.csr_array([[1, 0, 0, 0], [0, 1, 1, 0]]))
+        >>> sampler = NegativeSampler(train, "dns", candidates=20)
+        >>> users, items = torch.ones(2, 1), torch.tensor([[0.0], [3.0], [1.0], [2.0]])
+        >>> sampler.draw([0, 1], [0, 2], rows=[0, 2], epoch=1, user_vectors=users, item_vectors=items).ids
+        tensor([[1],
+                [3]])
+    """
+
+    def __init__(
+        self,
+        train: TrainView,
+        name: str = "dns",
+        *,
+        negatives: int = 1,
+        candidates: int = 10,
+        views: Mapping[str, tuple[PathCodes, float]] | None = None,
+        exclude: Exclude = None,
+        similarity: Similarity = "inner",
+        options: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        views, options = views or {}, dict(options or {})
+        kind = sampler_class(SamplerConfig(name=name, options=options))
+        if views and not (kind.uses_codes or issubclass(kind, ScoreBased)):
+            raise ConfigError(
+                f"sampler {name!r} has no scores to which views could be added",
+                allowed="views with a sampler that scores candidates, such as dns or mixgcf",
+            )
+        if kind.uses_codes and not views:
+            raise ConfigError(f"sampler {name!r} needs path codes", hint="give views")
+        config = SamplerConfig(
+            name=name,
+            negatives=integer("negatives", negatives, 1, 65536),
+            candidates=integer("candidates", candidates, 1, 65536),
+            multi_view=bool(views) and not kind.uses_codes,
+            view_weights={view: weight for view, (_, weight) in views.items()},
+            options=options,
+        )
+        if issubclass(kind, TreeDepth) and "over" not in options:
+            raise ConfigError(
+                f"sampler {name!r} goes from far to near over the epochs, and their number is not known here",
+                hint="give options={'over': ...}, in epochs",
+            )
+        codes = {view: read for view, (read, _) in views.items()}
+        self.sampler: Sampler = kind.build(config, train, codes=codes, dimensions=1, seed=seed_value(seed))
+        if any(True for _ in self.sampler.parameters()) or kind.begin_epoch is not Sampler.begin_epoch:
+            raise ConfigError(
+                f"sampler {name!r} learns or has a memory, which needs the loop of `dtlns train`",
+                allowed="one that looks at a batch alone, such as dns, dns-mn, mixgcf or ahns",
+            )
+        self.name = name
+        word("similarity", similarity, get_args(Similarity))
+        self.similarity: Similarity = similarity
+        self.seed = seed
+        self.train = train
+        self._pool = NegativePool(train, exclude)
+        self._draws: dict[torch.device, Draws] = {}
+
+    def draw(
+        self,
+        users: ArrayLike | Tensor,
+        positives: ArrayLike | Tensor,
+        *,
+        rows: ArrayLike | Tensor,
+        epoch: int,
+        user_vectors: Tensor | None = None,
+        item_vectors: Tensor | None = None,
+    ) -> Negatives:
+        """Draw for a batch; the same for the same seed, epoch and rows, whatever the rest of the batch is.
+
+        Args:
+            users: int [B].
+            positives: int [B].
+            rows: int [B], the index of each pair in your data, which keys its draws.
+            epoch: Number of the pass over the data.
+            user_vectors: float32 [B, D], of the batch's users, or [B, L, D] with layers, which are averaged;
+                needed by samplers that score candidates.
+            item_vectors: float32 [I, D] or [I, L, D], of all items, on the device where the answer is wanted.
+
+        Returns:
+            Negatives: `ids` int64 [B, K], or [1, K] where the batch shares them; `log_q` where the sampler
+            knows it; `allowed` bool [B, K] where not all count for all; `layers` float32 [B, K, L, D] where
+            the sampler mixes embeddings (`mixgcf`), with the gradients of `item_vectors`.
+
+        Raises:
+            InputError: Shapes do not fit, an id is out of range, a user has nothing left to draw, or the
+                sampler needs vectors and has none.
+        """
+        batch = {
+            name: _ids(name, values)
+            for name, values in (("users", users), ("positives", positives), ("rows", rows))
+        }
+        shapes = [tuple(ids.shape) for ids in batch.values()]
+        if len(set(shapes)) > 1 or not len(batch["rows"]):
+            raise InputError(
+                f"users, positives and rows have the shapes {', '.join(map(str, shapes))}",
+                allowed="one number for each pair of a batch, and one pair at least",
+            )
+        low, high = int(batch["positives"].min()), int(batch["positives"].max())
+        if low < 0 or high >= self.train.n_items:
+            raise InputError(f"positives are from {low} to {high}", allowed=f"0 to {self.train.n_items - 1}")
+        number = int(batch["rows"][0])  # keys what a batch shares: no other batch of the epoch has this row
+        layers, user_layers = self._layers(user_vectors, item_vectors, len(batch["users"]))
+        device = user_layers.device
+        batch = {name: ids.to(device) for name, ids in batch.items()}
+        epoch = seed_value(epoch, "epoch")
+        return self.sampler.sample(
+            SamplingContext(
+                users=batch["users"],
+                positives=batch["positives"],
+                rows=batch["rows"],
+                whole_users=batch["users"],
+                whole_positives=batch["positives"],
+                draws=self._draws_on(device),
+                seed=self.seed,
+                epoch=epoch,
+                epochs=epoch,
+                number=number,
+                layers=layers,
+                user_layers=user_layers,
+                positive_layers=user_layers if item_vectors is None else layers.item_rows(batch["positives"]),
+                pooling=lambda layered: layered.mean(dim=-2),
+                similarity=self.similarity,
+            )
+        )
+
+    def _layers(self, users: Tensor | None, items: Tensor | None, n: int) -> tuple[Layers, Tensor]:
+        """Return all items' layers, and those of the batch's users, float32 [B, L, D]."""
+        if users is None and items is None:
+            return _ItemsAlone(self.name, None), torch.empty(n, 1, 0)
+        if users is None or items is None:
+            raise InputError("one of user_vectors and item_vectors is given", allowed="both, or none")
+        if users.shape[1:] != items.shape[1:] or users.ndim not in (2, 3) or users.device != items.device:
+            raise InputError(
+                f"user_vectors are {tuple(users.shape)} on {users.device}, item_vectors {tuple(items.shape)} "
+                f"on {items.device}",
+                allowed="[B, D] and [I, D], or [B, L, D] and [I, L, D], on one device",
+            )
+        for name, vectors, rows in (("user_vectors", users, n), ("item_vectors", items, self.train.n_items)):
+            if len(vectors) != rows:
+                raise InputError(f"{name} have {len(vectors)} rows", allowed=f"{rows}")
+        if users.ndim == 2:
+            users, items = users.unsqueeze(1), items.unsqueeze(1)
+        return _ItemsAlone(self.name, items), users
+
+    def _draws_on(self, device: torch.device) -> Draws:
+        if device not in self._draws:
+            full = np.flatnonzero(self._pool.available(np.arange(self.train.n_users)) == 0)
+            if device.type != "cpu" and full.size:  # the CPU's draws say so when they come to that user
+                raise InputError(
+                    f"user {full[0]} has no item left to draw as a negative",
+                    hint="leave out users who have everything, or exclude less",
+                )
+            self._draws[device] = draws_on(self._pool, device)
+        return self._draws[device]
+
+
+def read_codes(trees: Path | str) -> dict[str, PathCodes]:
+    """Return the path codes that `dtlns build-trees` left, by view.
+
+    Args:
+        trees: The folder, such as RUN/trees.
+
+    Raises:
+        ArtifactError: It is missing, damaged, or something else.
+    """
+    return load_codes(open_artifact(Path(trees), TREES))
+
+
+def read_false_negatives(judged: Path | str, train: TrainView, *, top: int = 20) -> FalseNegatives:
+    """Return the likeliest false negatives that `dtlns judge` or `dtlns find-false-negatives` found.
+
+    Its `csr()` is what `exclude` takes; as positives, its `users`, `indices` and `weights` are pairs and
+    their chances.
+
+    Args:
+        judged: The folder, such as RUN/judged.
+        train: The training interactions that it was made from.
+        top: The best of each user.
+
+    Returns:
+        Pairs whose weight is p_hidden, the calibrated chance that the pair is a positive one.
+
+    Raises:
+        ArtifactError: The folder is missing, damaged, or something else.
+        LeakageError: It was made from other training interactions.
+    """
+    artifact = open_artifact(Path(judged), JUDGED)
+    artifact.check_train(train.digest)
+    selection = SelectionConfig(top=integer("top", top, 1, 2**31 - 1), scale=1.0)
+    return select_false_negatives(artifact, train.n_users, train.n_items, "weighted", selection)
+
+
+class _ItemsAlone(Layers):
+    """The layers of all items, or of none: users are those of a batch."""
+
+    def __init__(self, sampler: str, items: Tensor | None) -> None:
+        super().__init__(torch.empty(0, 0, 0), torch.empty(0, 0, 0) if items is None else items)
+        self._sampler, self._given = sampler, items is not None
+
+    @property
+    def users(self) -> Tensor:
+        """Nothing: raises."""
+        raise InputError(
+            f"sampler {self._sampler!r} asks for the vectors of all users", hint="train it with `dtlns train`"
+        )
+
+    @property
+    def items(self) -> Tensor:
+        """float32 [I, L, D]."""
+        if not self._given:
+            raise InputError(
+                f"sampler {self._sampler!r} needs vectors", hint="give user_vectors and item_vectors"
+            )
+        return self._items
+
+
+def _ids(name: str, values: ArrayLike | Tensor) -> Tensor:
+    """Return int64 [B]."""
+    if isinstance(values, Tensor):
+        if values.ndim == 1 and not values.is_floating_point() and values.dtype != torch.bool:
+            return values.long()
+        raise InputError(f"{name} are {values.dtype} {tuple(values.shape)}", allowed="integers [B]")
+    return torch.from_numpy(np.array(id_array(name, values, 1)))  # a copy: the given one may be read-only
