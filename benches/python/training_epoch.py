@@ -25,7 +25,7 @@ from dtlns import PathCodes, TrainView, build_tree, jaccard_graph, laplacian_vec
 from dtlns.data.dataset import load_dataset
 from dtlns.losses.registry import build_loss
 from dtlns.models.base import EmbeddingModel
-from dtlns.models.propagation import multiply, normalized_adjacency
+from dtlns.models.propagation import BipartiteGraph
 from dtlns.models.registry import build_model
 from dtlns.samplers.registry import build_sampler
 from dtlns.sparse import csr_tensor
@@ -65,20 +65,24 @@ def epochs_of(settings: TrainConfig, train: TrainView, codes: Mapping[str, PathC
 
 def products_of(train: TrainView, batches: int) -> dict[str, Callable[[], None]]:
     """Return what multiplies as often as an epoch does, by each library."""
-    ours = normalized_adjacency(train)
-    starts, columns, values = ours.crow_indices(), ours.col_indices(), ours.values()
-    theirs = csr_tensor(starts.int(), columns.int(), values, tuple(ours.shape))  # int32, which MKL takes
-    scipy = sp.csr_array((values.numpy(), columns.int().numpy(), starts.int().numpy()), shape=ours.shape)
-    nodes = torch.randn(ours.shape[0], SIZE)
+    ours = BipartiteGraph(train)
+    parts = ours.to_users.values(), ours.to_users.col_indices().int(), ours.to_users.crow_indices().int()
+    block = sp.csr_array(tuple(part.numpy() for part in parts), ours.to_users.shape)
+    scipy = sp.csr_array(sp.block_array([[None, block], [block.T, None]]))
+    scipy.sort_indices()
+    starts, columns = torch.from_numpy(scipy.indptr).int(), torch.from_numpy(scipy.indices).int()
+    theirs = csr_tensor(starts, columns, torch.from_numpy(scipy.data), scipy.shape)  # int32, which MKL takes
+    nodes = torch.randn(scipy.shape[0], SIZE)
     out, array = torch.empty_like(nodes), nodes.numpy()
+    users, items = nodes[: train.n_users].clone(), nodes[train.n_users :].clone()
     one: dict[str, Callable[[], object]] = {
         "PyTorch CSR": lambda: torch.addmm(out, theirs, nodes, beta=0, out=out),
         "SciPy CSR": lambda: scipy @ array,
-        "dtlns": lambda: multiply(ours, nodes),
+        "dtlns": lambda: ours.product(users, items),
     }
     expected = torch.from_numpy(scipy @ array)
     torch.testing.assert_close(torch.addmm(out, theirs, nodes, beta=0, out=out), expected)
-    torch.testing.assert_close(multiply(ours, nodes), expected)
+    torch.testing.assert_close(torch.cat(ours.product(users, items)), expected)
 
     def repeated(product: Callable[[], object]) -> Callable[[], None]:
         def run() -> None:

@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from dtlns.embeddings import Layers
-from dtlns.models.propagation import multiply
+from dtlns.models.propagation import BipartiteGraph
 
 
 @torch.no_grad()
-def perturbation(clean: Layers, adjacency: Tensor, *, eps: float, generator: torch.Generator) -> Layers:
+def perturbation(clean: Layers, graph: BipartiteGraph, *, eps: float, generator: torch.Generator) -> Layers:
     """Compute what noise after each hop adds to each layer, E_(l+1) = A E_l + eps · sign(A E_l) ⊙ n / ||n||.
 
     n ~ U(0, 1)^D is drawn for each node and hop. Propagation is linear and the sign has no gradient: so a
@@ -21,7 +21,7 @@ def perturbation(clean: Layers, adjacency: Tensor, *, eps: float, generator: tor
 
     Args:
         clean: Layers without noise, the input first: float32 [U, L, D] and [I, L, D].
-        adjacency: A, sparse float32 [U + I, U + I], that made them.
+        graph: A, that made them.
         eps: Length of the noise.
         generator: Draws the noise.
 
@@ -34,7 +34,7 @@ def perturbation(clean: Layers, adjacency: Tensor, *, eps: float, generator: tor
     with torch.autocast(carried.device.type, enabled=False):
         for layer in range(1, n_layers):
             if layer > 1:
-                carried = multiply(adjacency, carried)
+                carried = torch.cat(graph.product(carried[:n_users], carried[n_users:]))
             noisy = torch.cat([clean.users[:, layer], clean.items[:, layer]]) + carried
             noise = torch.rand(noisy.shape, generator=generator, device=noisy.device)
             carried += eps * torch.sign(noisy) * functional.normalize(noise, dim=1)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Self
 
-from torch import Tensor
-
 from dtlns.data.views import TrainView
 from dtlns.embeddings import Layers
 from dtlns.models.base import EmbeddingModel
 from dtlns.models.mf import xavier
-from dtlns.models.propagation import normalized_adjacency, propagate
+from dtlns.models.propagation import BipartiteGraph
 from dtlns.training.settings import ModelConfig
 from dtlns.training.streams import Step
 
@@ -27,8 +25,6 @@ class LightGCN(EmbeddingModel):
         seed: Of the initial embeddings (Xavier-uniform, users and items each).
     """
 
-    adjacency: Tensor
-
     def __init__(self, train: TrainView, dimensions: int, hops: int = 3, *, seed: int = 0) -> None:
         super().__init__()
         self.n_users = train.n_users
@@ -36,7 +32,7 @@ class LightGCN(EmbeddingModel):
         self.hops = hops
         self.user_embeddings = xavier(train.n_users, dimensions, seed=seed, purpose="init users")
         self.item_embeddings = xavier(train.n_items, dimensions, seed=seed, purpose="init items")
-        self.register_buffer("adjacency", normalized_adjacency(train), persistent=False)
+        self.graph = BipartiteGraph(train)
 
     @classmethod
     def build(cls, config: ModelConfig, train: TrainView, *, seed: int) -> Self:
@@ -45,4 +41,5 @@ class LightGCN(EmbeddingModel):
 
     def layers(self, step: Step | None = None) -> Layers:
         """Propagate: float32 [U, L, D] and [I, L, D], the input embeddings first."""
-        return propagate(self.user_embeddings, self.item_embeddings, self.adjacency, self.hops)
+        layers: Layers = self.graph(self.user_embeddings, self.item_embeddings, self.hops)
+        return layers

@@ -14,7 +14,7 @@ from dtlns.embeddings import Layers, SeparateLayers
 from dtlns.errors import InputError
 from dtlns.models.base import EmbeddingModel
 from dtlns.models.mf import xavier
-from dtlns.models.propagation import normalized_adjacency, propagate
+from dtlns.models.propagation import BipartiteGraph
 from dtlns.training.settings import ModelConfig
 from dtlns.training.streams import Step
 
@@ -54,7 +54,6 @@ class NGCF(EmbeddingModel):
     """
 
     option_names = ("message_dropout",)
-    adjacency: Tensor
 
     def __init__(
         self,
@@ -75,7 +74,7 @@ class NGCF(EmbeddingModel):
         self.item_embeddings = xavier(train.n_items, dimensions, seed=seed, purpose="init items")
         self.sums = _weights("W1", hops, dimensions, seed)
         self.products = _weights("W2", hops, dimensions, seed)
-        self.register_buffer("adjacency", normalized_adjacency(train), persistent=False)
+        self.graph = BipartiteGraph(train)
 
     @classmethod
     def build(cls, config: ModelConfig, train: TrainView, *, seed: int) -> Self:
@@ -107,7 +106,7 @@ class NGCF(EmbeddingModel):
 
     def _neighbourhoods(self, nodes: Tensor) -> Tensor:
         """Multiply by the adjacency: float32 [U + I, D]."""
-        layers = propagate(nodes[: self.n_users], nodes[self.n_users :], self.adjacency, 1)
+        layers = self.graph(nodes[: self.n_users], nodes[self.n_users :], 1)
         return torch.cat([layers.users[:, 1], layers.items[:, 1]])
 
 

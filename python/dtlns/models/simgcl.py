@@ -75,11 +75,11 @@ class SimGCL(LightGCN):
 
     def batch_loss(self, batch: Batch) -> Tensor | None:
         """Return the contrastive term: a scalar."""
-        device = self.adjacency.device
+        device = self.graph.device
         one, other = (
             perturbation(
                 batch.layers,
-                self.adjacency,
+                self.graph,
                 eps=self.eps,
                 generator=batch.step.generator(f"contrastive view {view}", device),
             )

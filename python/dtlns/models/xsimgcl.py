@@ -81,8 +81,8 @@ class XSimGCL(LightGCN):
         clean = super().layers(step)
         if step is None:
             return clean
-        generator = step.generator("xsimgcl noise", self.adjacency.device)
-        added = perturbation(clean, self.adjacency, eps=self.eps, generator=generator)
+        generator = step.generator("xsimgcl noise", self.graph.device)
+        added = perturbation(clean, self.graph, eps=self.eps, generator=generator)
         return Layers(clean.users + added.users, clean.items + added.items)
 
     def pool(self, layered: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class XSimGCL(LightGCN):
 
     def batch_loss(self, batch: Batch) -> Tensor | None:
         """Return the contrastive term: a scalar."""
-        total = torch.zeros((), device=self.adjacency.device)
+        total = torch.zeros((), device=self.graph.device)
         for rows in (
             batch.layers.user_rows(torch.unique(batch.whole_users)),
             batch.layers.item_rows(torch.unique(batch.whole_positives)),

@@ -12,17 +12,17 @@ from torch import Tensor
 
 from dtlns.data.views import TrainView
 from dtlns.embeddings import Layers, gather_rows
-from dtlns.models.propagation import multiply, normalized_adjacency, propagate
+from dtlns.models.propagation import BipartiteGraph
 
 USERS, ITEMS, SIZE, HOPS = 7, 5, 3, 3
 
 
 @pytest.fixture
-def adjacency() -> Tensor:
+def graph() -> BipartiteGraph:
     pairs = sp.random_array((USERS, ITEMS), density=0.4, rng=np.random.default_rng(0)) > 0
     pairs = pairs.tolil()
     pairs[2], pairs[:, 4] = False, False  # nodes without an edge
-    return normalized_adjacency(TrainView.from_csr(sp.csr_array(pairs)))
+    return BipartiteGraph(TrainView.from_csr(sp.csr_array(pairs)))
 
 
 @pytest.fixture
@@ -30,15 +30,24 @@ def nodes() -> Tensor:
     return torch.randn(USERS + ITEMS, SIZE, generator=torch.Generator().manual_seed(1)).requires_grad_()
 
 
-def dense_layers(nodes: Tensor, adjacency: Tensor) -> Layers:
+def dense(graph: BipartiteGraph) -> Tensor:
+    """The whole matrix, [U + I, U + I]."""
+    whole = torch.zeros(USERS + ITEMS, USERS + ITEMS)
+    whole[:USERS, USERS:] = graph.to_users.to_dense()
+    whole[USERS:, :USERS] = graph.to_users.to_dense().T
+    return whole
+
+
+def dense_layers(nodes: Tensor, graph: BipartiteGraph) -> Layers:
     """The same powers with a dense matrix, and autograd's own gradient."""
-    powers = [torch.linalg.matrix_power(adjacency.to_dense(), hop) @ nodes for hop in range(HOPS + 1)]
+    powers = [torch.linalg.matrix_power(dense(graph), hop) @ nodes for hop in range(HOPS + 1)]
     stacked = torch.stack(powers, dim=1)
     return Layers(stacked[:USERS], stacked[USERS:])
 
 
-def test_product_equals_that_of_the_dense_matrix(adjacency: Tensor, nodes: Tensor) -> None:
-    torch.testing.assert_close(multiply(adjacency, nodes), (adjacency.to_dense() @ nodes).detach())
+def test_product_equals_that_of_the_dense_matrix(graph: BipartiteGraph, nodes: Tensor) -> None:
+    product = torch.cat(graph.product(nodes[:USERS], nodes[USERS:]))
+    torch.testing.assert_close(product, (dense(graph) @ nodes).detach())
 
 
 def rows_of_both(layers: Layers) -> Tensor:
@@ -63,30 +72,30 @@ def rows_and_whole(layers: Layers) -> Tensor:
 
 @pytest.mark.parametrize("loss", [rows_of_both, rows_of_users, whole_items, rows_and_whole])
 def test_gradient_equals_that_of_the_dense_graph(
-    loss: Callable[[Layers], Tensor], adjacency: Tensor, nodes: Tensor
+    loss: Callable[[Layers], Tensor], graph: BipartiteGraph, nodes: Tensor
 ) -> None:
-    value = loss(propagate(nodes[:USERS], nodes[USERS:], adjacency, HOPS))
-    expected = loss(dense_layers(nodes, adjacency))
+    value = loss(graph(nodes[:USERS], nodes[USERS:], HOPS))
+    expected = loss(dense_layers(nodes, graph))
     torch.testing.assert_close(value, expected)
     torch.testing.assert_close(torch.autograd.grad(value, nodes), torch.autograd.grad(expected, nodes))
 
 
-def test_gradient_of_gathered_rows_is_the_same_each_time(adjacency: Tensor, nodes: Tensor) -> None:
+def test_gradient_of_gathered_rows_is_the_same_each_time(graph: BipartiteGraph, nodes: Tensor) -> None:
     generator = torch.Generator().manual_seed(2)
     index = torch.randint(0, ITEMS, (5000,), generator=generator)
     factors = torch.randn(5000, HOPS + 1, SIZE, generator=generator)
 
     def gradient() -> Tensor:
-        items = propagate(nodes[:USERS], nodes[USERS:], adjacency, HOPS).item_rows(index)
+        items = graph(nodes[:USERS], nodes[USERS:], HOPS).item_rows(index)
         return torch.autograd.grad((items * factors).sum(), nodes)[0]
 
     first = gradient()
     assert all(torch.equal(gradient(), first) for _ in range(5))
 
 
-def test_a_table_has_an_ordinary_gradient(adjacency: Tensor, nodes: Tensor) -> None:
-    users = propagate(nodes[:USERS], nodes[USERS:], adjacency, HOPS).users[:, 1:]
+def test_a_table_has_an_ordinary_gradient(graph: BipartiteGraph, nodes: Tensor) -> None:
+    users = graph(nodes[:USERS], nodes[USERS:], HOPS).users[:, 1:]
     taken = gather_rows(users, torch.tensor([5, 0]))
     (gradient,) = torch.autograd.grad(taken.square().sum(), nodes)
-    dense = dense_layers(nodes, adjacency).users[:, 1:][torch.tensor([5, 0])]
-    torch.testing.assert_close(gradient, torch.autograd.grad(dense.square().sum(), nodes)[0])
+    expected = dense_layers(nodes, graph).users[:, 1:][torch.tensor([5, 0])]
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected.square().sum(), nodes)[0])

@@ -103,7 +103,7 @@ def test_noise_has_its_length_and_keeps_signs() -> None:
     model = spread(SimGCL(TRAIN, 16, 1))
     clean = model.layers()
     generator = torch.Generator().manual_seed(1)
-    added = torch.cat([*perturbation(clean, model.adjacency, eps=0.3, generator=generator)])
+    added = torch.cat([*perturbation(clean, model.graph, eps=0.3, generator=generator)])
     first = torch.cat([*clean])[:, 1]
     assert not added[:, 0].any()
     reached = first.any(dim=1)  # a node without an edge has nothing whose sign noise could take
