@@ -24,6 +24,7 @@ from dtlns.data.dataset import Dataset
 from dtlns.errors import DataError, TrainingError
 from dtlns.evaluation.protocol import evaluate
 from dtlns.evaluation.selector import Selector
+from dtlns.idle import refuse_weights
 from dtlns.lock import alone
 from dtlns.models.registry import load_scorer
 from dtlns.pipeline import check_place, finish, prepare_data, relative
@@ -84,6 +85,7 @@ class _Run:
         self.facts = {"dataset": relative(self.data.path, out / "models" / "any"), "recipe": config.recipe}
         name, k = Selector.parse(config.metric)
         Selector.check(config.metric, self.data.train.n_items)
+        refuse_weights(self.data.train, config.pretrain, config.train)
         self.metric = f"{name}@{k}"
         self.measured: dict[Path, NDArray[np.float64]] = {}
         self.found: Artifact | None = None

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from dtlns.config import BestConfig, RunConfig
+from dtlns.data.views import TrainView
 from dtlns.errors import ConfigError
 from dtlns.models.base import EmbeddingModel
 from dtlns.plugins import load_plugin
@@ -46,6 +47,23 @@ def refuse_idle_pretraining(pretrain: TrainConfig, usual: TrainConfig, source: s
         ConfigError: A setting differs from the default and is not read; or the model is unknown.
     """
     _refuse([*_differing(pretrain, usual, "pretrain.")], [*_of_pretraining(pretrain)], source)
+
+
+def refuse_weights(train: TrainView, *settings: TrainConfig) -> None:
+    """Refuse to weigh interactions that have no weights.
+
+    Args:
+        train: The training view.
+        settings: Of what is trained on it.
+
+    Raises:
+        ConfigError: `interaction_weights` is set, and all weights are 1.
+    """
+    if train.weights is None and any(one.interaction_weights for one in settings):
+        raise ConfigError(
+            "interaction_weights = true would change nothing: the data set has no weights other than 1",
+            hint="leave it out, or import the log with its weights: `dtlns data import --weight COLUMN`",
+        )
 
 
 def has_epochs(model: str) -> bool:

@@ -22,7 +22,7 @@ from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.data.splits import split_dataset
 from dtlns.errors import ArtifactError, ConfigError
 from dtlns.evaluation.selector import Selector
-from dtlns.idle import has_epochs
+from dtlns.idle import has_epochs, refuse_weights
 from dtlns.lock import alone
 from dtlns.rehearsal import rehearse
 from dtlns.run_report import withdraw_report, write_report
@@ -154,6 +154,7 @@ def _run(
     progress: Callable[[Progress], None] | None,
 ) -> dict[str, Any]:
     data = prepare_data(config.data, config.split, out, base)
+    refuse_weights(data.train, config.pretrain, config.train)
     withdraw_report(out)
     facts = {"dataset": relative(data.path, out / "models" / "any")}
     judging = any(row.settings.false_negatives != "ignore" for row in rows)

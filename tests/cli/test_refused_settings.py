@@ -131,6 +131,16 @@ def test_more_users_than_there_are(logs: Path, tmp_path: Path, command: str, tex
 
 
 @pytest.mark.parametrize(
+    ("command", "text"),
+    [("run", 'data = "split"'), ("run", 'recipe = "best"\ndata = "split"'), ("compare", TABLE)],
+)
+def test_weights_that_are_not_there(logs: Path, tmp_path: Path, command: str, text: str) -> None:
+    text = f"{text}\n[train]\ninteraction_weights = true\n"
+    errors = refused(logs, tmp_path / "out", command, text)
+    assert "the data set has no weights other than 1" in errors
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["train", "split", "--observed", 0.5], "--observed changes nothing without --use sampled"),

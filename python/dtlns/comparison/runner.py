@@ -27,6 +27,7 @@ from dtlns.comparison.work import (
 )
 from dtlns.errors import ConfigError, TrainingError
 from dtlns.evaluation.selector import Selector
+from dtlns.idle import refuse_weights
 from dtlns.lock import alone
 from dtlns.pipeline import prepare_data
 from dtlns.rehearsal import rehearse
@@ -84,6 +85,7 @@ def _compare(
     for metric in config.metrics:
         Selector.check(metric, data.train.n_items)
     check_calibration(data.train, config.calibration)
+    refuse_weights(data.train, config.pretrain, config.train)
     place = Place(out, data.path)
     runs = _runs(rows)
     crew = _Crew(min(jobs, len(runs)), config.memory_gb)

@@ -13,6 +13,7 @@ from dtlns.config import SelectionConfig
 from dtlns.data.dataset import Dataset
 from dtlns.errors import ArtifactError, ConfigError
 from dtlns.evaluation.selector import Selector
+from dtlns.idle import refuse_weights
 from dtlns.samplers.registry import needs_codes
 from dtlns.stages.selection import refresher, select_false_negatives
 from dtlns.stages.trees import load_codes
@@ -64,10 +65,11 @@ def write_model(
         The artefact, which holds the scorer, `training.json` and `metrics.jsonl`.
 
     Raises:
-        ConfigError: What the settings need was not given, or the start is of another kind.
+        ConfigError: What the settings need was not given, or is not there, or the start is of another kind.
         ArtifactError: A checkpoint is there and `resume` is false, or something else is in the way.
     """
     train = data.train
+    refuse_weights(train, settings)
     use = settings.false_negatives
     coded, refreshed = needs_codes(settings.sampler), settings.refresh_every > 0
     if coded and trees is None:
