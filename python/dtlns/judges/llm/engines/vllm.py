@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dtlns._border import integer
 from dtlns.errors import ConfigError
 from dtlns.judges.llm.base import Labels
+from dtlns.judges.llm.engines.lifeline import Lifeline
 from dtlns.judges.llm.engines.local import LocalEngine, missing_library, unreadable
 from dtlns.judges.llm.engines.weights import model_identity
 
@@ -91,6 +93,7 @@ class VLLMEngine(LocalEngine):
             ) from error
         self._top_look = vllm.SamplingParams
         given: dict[str, Any] = {"enable_prefix_caching": True} | options
+        before = multiprocessing.active_children()
         try:
             self.llm: Any = vllm.LLM(
                 model,
@@ -105,6 +108,8 @@ class VLLMEngine(LocalEngine):
             )
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             raise unreadable(model, error) from error
+        started = [one.pid for one in multiprocessing.active_children() if one.pid and one not in before]
+        self._lifeline = Lifeline(started) if started else None
         self._quantization = quantization
         self._options = {key: value for key, value in sorted(given.items()) if key not in MEANS}
 
@@ -135,6 +140,8 @@ class VLLMEngine(LocalEngine):
         llm, self.llm = self.llm, None
         if llm is not None:
             llm.llm_engine.engine_core.shutdown()
+        if self._lifeline is not None:
+            self._lifeline.cut()
 
     def _read(self, ids: Sequence[list[int]]) -> Iterator[tuple[int, list[list[float]], int | None]]:
         steps = self.tokens.steps
