@@ -59,8 +59,9 @@ class Cost:
 def ask_all(engine: Engine, store: AnswerStore, prompts: Sequence[Prompt]) -> tuple[list[Answer], Cost]:
     """Return an answer to every prompt, from the store where it has one.
 
-    Ctrl-C lets what is in flight end and keeps it; a second one does not wait. A prompt that fails does not
-    stop the others.
+    Ctrl-C lets what is in flight end and keeps it; a second one does not wait. A terminal tells it to the
+    engine's own processes, too: where they end at once, what is in flight is lost. A prompt that fails does
+    not stop the others.
 
     Args:
         engine: Asked, in the order of `prompts`, what the store does not know.
@@ -103,6 +104,10 @@ def ask_all(engine: Engine, store: AnswerStore, prompts: Sequence[Prompt]) -> tu
                     log.info(_progress(ended, len(places), now - begin, reasons.total()))
                 if stopped.is_set() and not hasattr(engine, "stop"):
                     break
+        except Exception as error:
+            if not stopped.is_set():
+                raise
+            log.info("what was in flight is lost: %s", error)
         finally:
             store.flush()
     cost.seconds, cost.failed = time.monotonic() - begin, reasons.total()

@@ -110,6 +110,21 @@ def test_ctrl_c_keeps_what_was_answered(tmp_path: Path) -> None:
     assert known.keys() == {prompt_key(prompt) for prompt in engine.asked}
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_an_engine_that_dies_of_the_same_ctrl_c_ends_the_job_as_any_other(tmp_path: Path, told: bool) -> None:
+    class Dying(Lengths):
+        def ask(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Answer | Failure]]:
+            yield from [(at, Answer(value(prompts[at]), True, 10, 8)) for at in range(3)]
+            if told:
+                os.kill(os.getpid(), signal.SIGINT)
+            raise RuntimeError("the engine is dead")
+
+    store = AnswerStore(tmp_path, Lengths.identity)
+    with pytest.raises(KeyboardInterrupt if told else RuntimeError):
+        ask_all(Dying(), store, PROMPTS)
+    assert store.load().keys() == {prompt_key(prompt) for prompt in PROMPTS[:3]}
+
+
 def _slowly(folder: Path) -> None:
     from dtlns.judges.llm import answers
 
