@@ -21,7 +21,7 @@ from dtlns.arms import better, check_best, going_on, on_trial, size_of, title_of
 from dtlns.artifacts import Artifact
 from dtlns.config import Arm, BestConfig
 from dtlns.data.dataset import Dataset
-from dtlns.errors import DataError, TrainingError
+from dtlns.errors import DataError, OutOfMemoryError, TrainingError
 from dtlns.evaluation.protocol import evaluate
 from dtlns.evaluation.selector import Selector
 from dtlns.idle import refuse_weights
@@ -219,9 +219,9 @@ class _Run:
             settings = with_arm(settings, arm, size_of(arm, settings, self.found, self.data.train))
         try:
             return self._train(name, settings, start, arm)
+        except OutOfMemoryError:  # which is no arm's fault
+            raise
         except TrainingError as error:
-            if error.__cause__ is not None:  # what the machine lacks, such as memory, is no arm's fault
-                raise
             shutil.rmtree(self.out / "models" / f"{name}.checkpoint", ignore_errors=True)
             self.why.append(f"{title} is out of the race: {error.what}")
             return None

@@ -50,12 +50,20 @@ class ArtifactError(DtlnsError, RuntimeError):
     """A folder that a stage needs is missing, damaged or of another kind."""
 
 
+class CheckpointError(ArtifactError):
+    """A checkpoint is damaged, or another run's, and training cannot go on from it."""
+
+
 class LeakageError(DtlnsError, RuntimeError):
     """Something made from one training split was about to be used with another."""
 
 
 class TrainingError(DtlnsError, RuntimeError):
     """Training cannot go on, for instance because the loss is not a number."""
+
+
+class OutOfMemoryError(TrainingError):
+    """Training needs more memory than there is."""
 
 
 class JudgeError(DtlnsError, RuntimeError):

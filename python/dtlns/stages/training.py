@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dtlns.artifacts import Artifact, IfExists, Spec, check_free, make_artifact
 from dtlns.config import SelectionConfig
 from dtlns.data.dataset import Dataset
-from dtlns.errors import ArtifactError, ConfigError
+from dtlns.errors import ArtifactError, CheckpointError, ConfigError
 from dtlns.evaluation.selector import Selector
 from dtlns.idle import refuse_weights
 from dtlns.samplers.registry import needs_codes
@@ -24,6 +26,7 @@ from dtlns.training.settings import TrainConfig
 from dtlns.training.trainer import train as fit
 
 KIND = "model"
+log = logging.getLogger(__name__)
 
 
 def write_model(
@@ -57,7 +60,8 @@ def write_model(
         metric: What validation measures to choose.
         facts: For `run.json`; where the judged candidates are is added.
         device: Where to train.
-        if_exists: What to do when something is there.
+        if_exists: What to do when something is there. With `reuse`, a checkpoint that is damaged or of other
+            settings is made again, like an artefact.
         resume: Go on from the checkpoint of an interrupted run.
         progress: Called after each epoch.
 
@@ -126,7 +130,8 @@ def write_model(
             false_negatives = select_false_negatives(judged, train.n_users, train.n_items, use, selection)
             if "calibration" in inputs and calibration is not None and trees is not None:
                 refresh = refresher(judged, trees, calibration, train, use, selection)
-        model = fit(
+        run = partial(
+            fit,
             train,
             settings,
             selector=selector,
@@ -136,9 +141,15 @@ def write_model(
             start=None if start is None else load_parameters(start.path),
             device=device,
             checkpoint_dir=checkpoint,
-            resume=resume,
             progress=progress,
         )
+        try:
+            model = run(resume=resume)
+        except CheckpointError as error:
+            if if_exists != "reuse":
+                raise
+            log.warning("%s; training from the beginning", error.what)
+            model = run(resume=False)
         model.save(folder)
 
     spec = Spec(KIND, config, inputs, train.digest)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dtlns.errors import ArtifactError
+from dtlns.errors import CheckpointError
 from dtlns.training.identity import differences, flat
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -89,7 +89,7 @@ def load_checkpoint(folder: Path, identity: dict[str, Any]) -> tuple[dict[str, T
         Tensors and state, or None where there is no checkpoint.
 
     Raises:
-        ArtifactError: The checkpoint is damaged, or belongs to another run.
+        CheckpointError: The checkpoint is damaged, or belongs to another run.
     """
     path = Path(folder) / CHECKPOINT
     if not path.exists():
@@ -100,14 +100,14 @@ def load_checkpoint(folder: Path, identity: dict[str, Any]) -> tuple[dict[str, T
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         state, digest = LoopState(**header["state"]), header["digest"]
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
+        raise CheckpointError(
             f"{path} cannot be read ({error})", hint="train again without --resume"
         ) from error
     if _digest(tensors) != digest:
-        raise ArtifactError(f"{path} was changed after it was written", hint="train again without --resume")
+        raise CheckpointError(f"{path} was changed after it was written", hint="train again without --resume")
     changes = differences(flat(header["identity"]), flat(identity))
     if changes:
-        raise ArtifactError(
+        raise CheckpointError(
             f"{path} belongs to another run: {changes}",
             hint="resume with the settings and data that it was started with, or train without --resume",
         )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from dtlns.errors import TrainingError
+from dtlns.errors import OutOfMemoryError
 from dtlns.training.settings import TrainConfig
 
 # of glibc's malloc.h
@@ -47,7 +47,7 @@ def memory_named(settings: TrainConfig) -> Iterator[None]:
         settings: The run.
 
     Raises:
-        TrainingError: The body ran out of memory.
+        OutOfMemoryError: The body ran out of memory.
     """
     try:
         yield
@@ -55,7 +55,7 @@ def memory_named(settings: TrainConfig) -> Iterator[None]:
         if isinstance(error, RuntimeError) and not _is_memory(error):
             raise
         sampler = settings.sampler
-        raise TrainingError(
+        raise OutOfMemoryError(
             f"out of memory with batch_size = {settings.batch_size}, dimensions = "
             f"{settings.model.dimensions}, candidates = {sampler.candidates} and negatives = "
             f"{sampler.negatives} ({str(error).splitlines()[0]})",

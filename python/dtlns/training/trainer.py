@@ -66,7 +66,7 @@ def train(
 
     Raises:
         ConfigError: Settings do not fit together or to what was given.
-        ArtifactError: The checkpoint is damaged or belongs to another run.
+        CheckpointError: The checkpoint is damaged or belongs to another run.
         TrainingError: The loss or an embedding is not finite.
 
     Example:
