@@ -22,6 +22,8 @@ from dtlns.judges.llm.engines.replay import ReplayEngine, record
 from dtlns.judges.llm.engines.transformers import TransformersEngine
 from dtlns.judges.llm.engines.weights import folder_digest
 from dtlns.judges.llm.judge import LLMJudge
+from dtlns.judges.llm.settings import LLMSettings
+from dtlns.judges.llm.start import start_engine
 
 WORDS = ["yes", "no", "maybe", "not", "at", "all", "really", "rules", "history", "candidate", *"0123456789"]
 TEMPLATE = (
@@ -338,6 +340,26 @@ class FakeLLM:
             )
             for one, look in zip(prompts, looks, strict=True)
         ]
+
+
+def test_a_vllm_that_cannot_start_is_not_blamed_on_the_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dtlns.judges.llm.engines.vllm import VLLMEngine
+
+    class NoMemory(FakeLLM):
+        def __init__(self, model: str, **options: Any) -> None:
+            if "option" in options:
+                raise TypeError("got an unexpected keyword argument 'option'")
+            raise RuntimeError("Engine core initialization failed. See root cause above.")
+
+    fake = SimpleNamespace(LLM=NoMemory, SamplingParams=SimpleNamespace, __version__="9")
+    monkeypatch.setitem(sys.modules, "vllm", fake)
+    with pytest.raises(ConfigError, match=r"vLLM cannot start .* See root cause above.*max_model_len"):
+        VLLMEngine(str(folder), labels=YES_NO)
+    settings = LLMSettings(engine="vllm", model=str(folder), engine_options={"option": 1})
+    with pytest.raises(ConfigError, match="engine_options of the engine 'vllm': got an unexpected keyword"):
+        start_engine(settings, YES_NO)
 
 
 @pytest.mark.parametrize("labels", [YES_NO, Labels("not at all", "not really")])

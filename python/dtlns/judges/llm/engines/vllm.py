@@ -53,7 +53,8 @@ class VLLMEngine(LocalEngine):
         tokens: The labels in the model's tokens.
 
     Raises:
-        ConfigError: vLLM is not installed or too old, the model cannot be loaded or is no chat model.
+        ConfigError: vLLM is not installed or too old or cannot start, or the model cannot be loaded or is no
+            chat model.
         InputError: `chunk` is not a count.
     """
 
@@ -106,8 +107,14 @@ class VLLMEngine(LocalEngine):
                 max_model_len=max_model_len,
                 **given,
             )
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError) as error:
             raise unreadable(model, error) from error
+        except RuntimeError as error:  # in a process of vLLM's own, which has said why
+            raise ConfigError(
+                f"vLLM cannot start with the model {model}: {str(error).splitlines()[0]}",
+                hint="vLLM has printed the cause above; too little memory is the usual one: see "
+                "gpu_memory_utilization and max_model_len in engine_options",
+            ) from error
         started = [one.pid for one in multiprocessing.active_children() if one.pid and one not in before]
         self._lifeline = Lifeline(started) if started else None
         self._quantization = quantization
