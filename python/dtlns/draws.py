@@ -32,6 +32,10 @@ class Draws(ABC):
         self.pool = pool
         self.device = device
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the pool; tables are made again."""
+        return draws_on, (self.pool, self.device)
+
     @property
     def n_users(self) -> int:
         """Number of users, U."""

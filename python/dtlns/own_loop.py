@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dtlns._border import id_array, integer, seed_value, word
+from dtlns._loop_vectors import ItemLayers, loop_layers, mean_layer
 from dtlns.artifacts import open_artifact
-from dtlns.config import SelectionConfig
+from dtlns.config import SelectionConfig, checked
 from dtlns.data.views import TrainView
 from dtlns.draws import Draws, draws_on
 from dtlns.embeddings import Layers, Similarity
@@ -30,6 +31,8 @@ from dtlns.stages.trees import KIND as TREES
 from dtlns.stages.trees import load_codes
 from dtlns.training.settings import SamplerConfig
 from dtlns.trees import PathCodes
+
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
 class NegativeSampler:
@@ -53,7 +56,7 @@ class NegativeSampler:
 
     Raises:
         ConfigError: There is no such sampler, it needs our loop, or the settings do not fit it.
-        InputError: A view or `exclude` is for other items.
+        InputError: `train` or a view is something else, or a view or `exclude` is for other items.
 
     Example:
         >>> import scipy.sparse as sp
@@ -78,8 +81,25 @@ class NegativeSampler:
         options: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
-        views, options = views or {}, dict(options or {})
-        kind = sampler_class(SamplerConfig(name=name, options=options))
+        if not isinstance(train, TrainView):
+            raise InputError(
+                f"train is a {type(train).__name__}",
+                allowed="a TrainView",
+                hint="dtlns.load_dataset(FOLDER).train, or dtlns.TrainView.from_csr(MATRIX)",
+            )
+        views, options = _views(views), {} if options is None else options
+        config = checked(
+            SamplerConfig,
+            {
+                "name": name,
+                "negatives": integer("negatives", negatives, 1, 65536),
+                "candidates": integer("candidates", candidates, 1, 65536),
+                "view_weights": {view: weight for view, (_, weight) in views.items()},
+                "options": options,
+            },
+            "NegativeSampler",
+        )
+        kind = sampler_class(config)
         if views and not (kind.uses_codes or issubclass(kind, ScoreBased)):
             raise ConfigError(
                 f"sampler {name!r} has no scores to which views could be added",
@@ -87,21 +107,15 @@ class NegativeSampler:
             )
         if kind.uses_codes and not views:
             raise ConfigError(f"sampler {name!r} needs path codes", hint="give views")
-        config = SamplerConfig(
-            name=name,
-            negatives=integer("negatives", negatives, 1, 65536),
-            candidates=integer("candidates", candidates, 1, 65536),
-            multi_view=bool(views) and not kind.uses_codes,
-            view_weights={view: weight for view, (_, weight) in views.items()},
-            options=options,
-        )
+        config = config.model_copy(update={"multi_view": bool(views) and not kind.uses_codes})
         if issubclass(kind, TreeDepth) and "over" not in options:
             raise ConfigError(
                 f"sampler {name!r} goes from far to near over the epochs, and their number is not known here",
                 hint="give options={'over': ...}, in epochs",
             )
         codes = {view: read for view, (read, _) in views.items()}
-        self.sampler: Sampler = kind.build(config, train, codes=codes, dimensions=1, seed=seed_value(seed))
+        self.seed = seed_value(seed)
+        self.sampler: Sampler = kind.build(config, train, codes=codes, dimensions=1, seed=self.seed)
         if any(True for _ in self.sampler.parameters()) or kind.begin_epoch is not Sampler.begin_epoch:
             raise ConfigError(
                 f"sampler {name!r} learns or has a memory, which needs the loop of `dtlns train`",
@@ -110,7 +124,6 @@ class NegativeSampler:
         self.name = name
         word("similarity", similarity, get_args(Similarity))
         self.similarity: Similarity = similarity
-        self.seed = seed
         self.train = train
         self._pool = NegativePool(train, exclude)
         self._draws: dict[torch.device, Draws] = {}
@@ -133,8 +146,9 @@ class NegativeSampler:
             rows: int [B], the index of each pair in your data, which keys its draws.
             epoch: Number of the pass over the data.
             user_vectors: float32 [B, D], of the batch's users, or [B, L, D] with layers, which are averaged;
-                needed by samplers that score candidates.
-            item_vectors: float32 [I, D] or [I, L, D], of all items, on the device where the answer is wanted.
+                needed by samplers that score candidates. Other floating types become float32.
+            item_vectors: float32 [I, D] or [I, L, D], of all items, on the device where the answer is wanted;
+                without vectors, it is where `users` are.
 
         Returns:
             Negatives: `ids` int64 [B, K], or [1, K] where the batch shares them; `log_q` where the sampler
@@ -142,8 +156,8 @@ class NegativeSampler:
             the sampler mixes embeddings (`mixgcf`), with the gradients of `item_vectors`.
 
         Raises:
-            InputError: Shapes do not fit, an id is out of range, a user has nothing left to draw, or the
-                sampler needs vectors and has none.
+            InputError: Types or shapes do not fit, an id is out of range, a user has nothing left to draw,
+                the sampler needs vectors and has none, or, on the CPU, a vector is not finite.
         """
         batch = {
             name: _ids(name, values)
@@ -159,7 +173,15 @@ class NegativeSampler:
         if low < 0 or high >= self.train.n_items:
             raise InputError(f"positives are from {low} to {high}", allowed=f"0 to {self.train.n_items - 1}")
         number = int(batch["rows"][0])  # keys what a batch shares: no other batch of the epoch has this row
-        layers, user_layers = self._layers(user_vectors, item_vectors, len(batch["users"]))
+        layers: Layers
+        if user_vectors is not None and item_vectors is not None:
+            sizes = {"n_users": len(batch["users"]), "n_items": self.train.n_items}
+            layers, user_layers = loop_layers(self.name, user_vectors, item_vectors, **sizes)
+        elif user_vectors is None and item_vectors is None:
+            layers = ItemLayers(self.name, None)
+            user_layers = torch.empty(len(batch["users"]), 1, 0, device=batch["users"].device)
+        else:
+            raise InputError("one of user_vectors and item_vectors is given", allowed="both, or none")
         device = user_layers.device
         batch = {name: ids.to(device) for name, ids in batch.items()}
         epoch = seed_value(epoch, "epoch")
@@ -178,29 +200,10 @@ class NegativeSampler:
                 layers=layers,
                 user_layers=user_layers,
                 positive_layers=user_layers if item_vectors is None else layers.item_rows(batch["positives"]),
-                pooling=lambda layered: layered.mean(dim=-2),
+                pooling=mean_layer,
                 similarity=self.similarity,
             )
         )
-
-    def _layers(self, users: Tensor | None, items: Tensor | None, n: int) -> tuple[Layers, Tensor]:
-        """Return all items' layers, and those of the batch's users, float32 [B, L, D]."""
-        if users is None and items is None:
-            return _ItemsAlone(self.name, None), torch.empty(n, 1, 0)
-        if users is None or items is None:
-            raise InputError("one of user_vectors and item_vectors is given", allowed="both, or none")
-        if users.shape[1:] != items.shape[1:] or users.ndim not in (2, 3) or users.device != items.device:
-            raise InputError(
-                f"user_vectors are {tuple(users.shape)} on {users.device}, item_vectors {tuple(items.shape)} "
-                f"on {items.device}",
-                allowed="[B, D] and [I, D], or [B, L, D] and [I, L, D], on one device",
-            )
-        for name, vectors, rows in (("user_vectors", users, n), ("item_vectors", items, self.train.n_items)):
-            if len(vectors) != rows:
-                raise InputError(f"{name} have {len(vectors)} rows", allowed=f"{rows}")
-        if users.ndim == 2:
-            users, items = users.unsqueeze(1), items.unsqueeze(1)
-        return _ItemsAlone(self.name, items), users
 
     def _draws_on(self, device: torch.device) -> Draws:
         if device not in self._draws:
@@ -250,34 +253,23 @@ def read_false_negatives(judged: Path | str, train: TrainView, *, top: int = 20)
     return select_false_negatives(artifact, train.n_users, train.n_items, "weighted", selection)
 
 
-class _ItemsAlone(Layers):
-    """The layers of all items, or of none: users are those of a batch."""
-
-    def __init__(self, sampler: str, items: Tensor | None) -> None:
-        super().__init__(torch.empty(0, 0, 0), torch.empty(0, 0, 0) if items is None else items)
-        self._sampler, self._given = sampler, items is not None
-
-    @property
-    def users(self) -> Tensor:
-        """Nothing: raises."""
-        raise InputError(
-            f"sampler {self._sampler!r} asks for the vectors of all users", hint="train it with `dtlns train`"
-        )
-
-    @property
-    def items(self) -> Tensor:
-        """float32 [I, L, D]."""
-        if not self._given:
+def _views(views: Mapping[str, tuple[PathCodes, float]] | None) -> Mapping[str, tuple[PathCodes, float]]:
+    if not isinstance(views, Mapping | None):
+        raise InputError(f"views are a {type(views).__name__}", allowed="path codes and a weight, by name")
+    for name, view in (views or {}).items():
+        if not (isinstance(view, tuple) and len(view) == 2 and isinstance(view[0], PathCodes)):
             raise InputError(
-                f"sampler {self._sampler!r} needs vectors", hint="give user_vectors and item_vectors"
+                f"view {name!r} is a {type(view[0] if isinstance(view, tuple) and view else view).__name__}",
+                allowed="path codes and a weight",
+                hint=f"views={{{name!r}: (tree.codes, 0.3)}}",
             )
-        return self._items
+    return views or {}
 
 
 def _ids(name: str, values: ArrayLike | Tensor) -> Tensor:
     """Return int64 [B]."""
     if isinstance(values, Tensor):
-        if values.ndim == 1 and not values.is_floating_point() and values.dtype != torch.bool:
+        if values.ndim == 1 and values.layout == torch.strided and values.dtype in _INTEGERS:
             return values.long()
         raise InputError(f"{name} are {values.dtype} {tuple(values.shape)}", allowed="integers [B]")
     return torch.from_numpy(np.array(id_array(name, values, 1)))  # a copy: the given one may be read-only

@@ -49,6 +49,10 @@ class NegativePool:
         self._weighted: WeakKeyDictionary[ItemWeights, WeightedPool] = WeakKeyDictionary()
         self._ordered: WeakKeyDictionary[ItemOrder, _core.OrderedSets] = WeakKeyDictionary()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle what is forbidden, for workers that are spawned; sums and orders are made again."""
+        return _restored, (self._sets.indptr(), self._sets.indices(), self.n_items)
+
     @property
     def n_users(self) -> int:
         """Number of users, U."""
@@ -222,6 +226,10 @@ class WeightedPool:
         self.log_weight = np.log(weights.values.astype(np.float64))
         with np.errstate(divide="ignore"):  # -inf for a user with nothing left, for whom nothing is drawn
             self.log_mass = np.log(self.sets.mass().astype(np.float64))
+
+
+def _restored(indptr: NDArray[np.int64], forbidden: NDArray[np.uint32], n_items: int) -> NegativePool:
+    return NegativePool(TrainView(indptr, forbidden, n_items))
 
 
 def _batch(users: ArrayLike, rows: ArrayLike, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import multiprocessing
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +180,47 @@ def test_tree_depth_draws_from_the_positive_s_leaf(train: TrainView, codes: Path
     assert near.mean() > anything.mean() + 0.3
 
 
+@pytest.mark.parametrize("name", ["dns", "mixgcf"])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+def test_other_floating_types_choose_as_float32_does(train: TrainView, name: str, kind: torch.dtype) -> None:
+    users, items = (table.to(kind) for table in tables())
+    given = pairs(train)
+    sampler = NegativeSampler(train, name)
+    found = sampler.draw(**given, epoch=1, user_vectors=users[given["users"]], item_vectors=items)
+    same = sampler.draw(
+        **given, epoch=1, user_vectors=users[given["users"]].float(), item_vectors=items.float()
+    )
+    assert torch.equal(found.ids, same.ids)
+    assert found.layers is None or found.layers.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["dns", "popularity", "shared-popularity"])
+def test_a_sampler_that_was_copied_or_pickled_draws_the_same(
+    train: TrainView, codes: PathCodes, name: str
+) -> None:
+    users, items = tables()
+    given = pairs(train)
+    views = {"mine": (codes, 0.4)} if name == "dns" else None
+    exclude = sp.csr_array(([1.0, 1.0], ([0, 3], [7, 9])), shape=(USERS, ITEMS))
+    sampler = NegativeSampler(train, name, negatives=3, views=views, exclude=exclude)
+
+    def drawn(by: NegativeSampler) -> torch.Tensor:
+        return by.draw(**given, epoch=1, user_vectors=users[given["users"]], item_vectors=items).ids
+
+    expected = drawn(sampler)  # before the copies, so that what a draw keeps is copied too
+    for other in (copy.deepcopy(sampler), pickle.loads(pickle.dumps(sampler))):
+        assert torch.equal(drawn(other), expected)
+
+
+def test_a_pool_goes_into_a_spawned_process(train: TrainView) -> None:
+    exclude = sp.csr_array(([1.0], ([0], [7])), shape=(USERS, ITEMS))
+    pool = NegativePool(train, exclude)
+    with multiprocessing.get_context("spawn").Pool(1) as workers:
+        there = workers.map(pool.forbidden, range(USERS))
+    assert all(np.array_equal(found, pool.forbidden(user)) for user, found in enumerate(there))
+    assert 7 in there[0]
+
+
 @pytest.mark.parametrize(
     ("name", "told", "message"),
     [
@@ -190,15 +234,20 @@ def test_tree_depth_draws_from_the_positive_s_leaf(train: TrainView, codes: Path
         ("dns", {"similarity": "dot"}, "similarity is 'dot'"),
         ("dns", {"candidates": 0}, "candidates is 0"),
         ("dns", {"negatives": 1.5}, "negatives is 1.5"),
+        (None, {}, "name = None"),
+        ("dns", {"options": [1]}, "options = [1]"),
+        ("dns", {"views": [1]}, "views are a list"),
+        ("dns", {"views": {"mine": 1}}, "hint: views={'mine': (tree.codes, 0.3)}"),
+        ("dns", {"train": sp.csr_array((USERS, ITEMS))}, "hint: dtlns.load_dataset(FOLDER).train, or"),
     ],
 )
 def test_what_does_not_fit_is_told_when_it_is_made(
-    train: TrainView, codes: PathCodes, name: str, told: dict[str, Any], message: str
+    train: TrainView, codes: PathCodes, name: Any, told: dict[str, Any], message: str
 ) -> None:
-    if "views" in told:
+    if told.get("views") == "codes":
         told = {"views": {"mine": (codes, 0.3)}}
     with pytest.raises((ConfigError, InputError)) as caught:
-        NegativeSampler(train, name, **told)
+        NegativeSampler(**({"train": train, "name": name} | told))
     assert message in str(caught.value)
 
 
@@ -210,6 +259,12 @@ def test_what_does_not_fit_is_told_when_it_is_made(
         ({"item_vectors": torch.zeros(ITEMS - 1, SIZE)}, "item_vectors have 39 rows"),
         ({"user_vectors": torch.zeros(USERS, SIZE)}, "user_vectors have 12 rows · allowed: 2"),
         ({"user_vectors": torch.zeros(2, SIZE + 1)}, "user_vectors are (2, 6) on cpu"),
+        ({"item_vectors": np.zeros((ITEMS, SIZE))}, "item_vectors are ndarray"),
+        ({"item_vectors": torch.nn.Embedding(ITEMS, SIZE)}, "of an embedding module, give the weight"),
+        ({"item_vectors": torch.zeros(ITEMS, SIZE).long()}, "item_vectors are torch.int64"),
+        ({"user_vectors": torch.full((2, SIZE), torch.nan)}, "user_vectors have a number in row 0 that"),
+        ({"user_vectors": torch.zeros(2, 0), "item_vectors": torch.zeros(ITEMS, 0)}, "are (2, 0)"),
+        ({"rows": torch.zeros(2, dtype=torch.complex64)}, "rows are torch.complex64 (2,)"),
         ({"rows": [1]}, "have the shapes (2,), (2,), (1,)"),
         ({"users": [], "positives": [], "rows": []}, "one pair at least"),
         ({"positives": [0, ITEMS]}, "positives are from 0 to 40 · allowed: 0 to 39"),
