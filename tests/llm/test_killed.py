@@ -18,6 +18,7 @@ MODEL = os.environ.get("DTLNS_LLM_MODEL", "")
 JOB = Path(__file__).with_name("ask_in_the_background.py")
 KILLS, PAIRS = 5, 1000
 FLOAT32 = 1e-4
+SECONDS_TO_END = 60
 
 
 def kept(folder: Path) -> pl.DataFrame:
@@ -34,9 +35,21 @@ def kept(folder: Path) -> pl.DataFrame:
         return pl.concat(parts).unique("key").select("key", p=p).sort("key")
 
 
+def left(group: int) -> list[str]:
+    """Return the names of the processes of a group that run."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ends while it is looked at
+            name, _, rest = file.read_text().rpartition(")")
+            state, _, its_group = rest.split()[:3]
+            if int(its_group) == group and state != "Z":
+                found.append(name)
+    return found
+
+
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the job; it and all that it started are killed with -9 in the end."""
+    """Start the job; it is killed with -9 in the end, and nothing that it started is left."""
     environment = os.environ | {"VLLM_LOGGING_LEVEL": "ERROR"}
     job = subprocess.Popen(
         [sys.executable, str(JOB), MODEL, str(folder)], env=environment, start_new_session=True
@@ -44,9 +57,12 @@ def running(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield job
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(job.pid, signal.SIGKILL)
+        job.kill()
         job.wait(60)
+        end = time.monotonic() + SECONDS_TO_END
+        while left(job.pid) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert left(job.pid) == []
 
 
 def test_a_job_killed_five_times_ends_with_the_same_answers(tmp_path: Path) -> None:
