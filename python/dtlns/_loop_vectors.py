@@ -25,8 +25,7 @@ def loop_layers(
         Layers, whose items are float32 [I, L, D], and float32 [B, L, D]; both with their gradients.
 
     Raises:
-        InputError: They are no such vectors, or, on the CPU, not finite. Elsewhere a look at the numbers
-            would wait for the device.
+        InputError: They are no such vectors.
     """
     for name, vectors in (("user_vectors", users), ("item_vectors", items)):
         if (
@@ -56,17 +55,31 @@ def loop_layers(
         if not vectors[0].numel():
             raise InputError(f"{name} are {tuple(vectors.shape)}", allowed="one dimension and layer at least")
     users, items = users.float(), items.float()  # scores in half precision would tie
-    for name, vectors in (("user_vectors", users), ("item_vectors", items)):
-        if vectors.device.type == "cpu" and not _finite(vectors.detach()):
-            bad = int((~vectors.isfinite()).flatten(1).any(dim=1).nonzero()[0])
-            raise InputError(
-                f"{name} have a number in row {bad} that is not finite",
-                allowed="finite numbers",
-                hint="the model has diverged, or the row was never computed",
-            )
     if users.ndim == 2:
         users, items = users.unsqueeze(1), items.unsqueeze(1)
     return ItemLayers(sampler, items), users
+
+
+def check_finite(name: str, vectors: Tensor, ids: Tensor) -> None:
+    """Refuse rows of a batch that are not finite; elsewhere than on the CPU a look would wait for the device.
+
+    Args:
+        name: What they are.
+        vectors: float32 [B, L, D].
+        ids: int64 [B], whose they are.
+
+    Raises:
+        InputError: A number is infinite or NaN.
+    """
+    if vectors.device.type != "cpu":
+        return
+    finite = vectors.detach().isfinite().flatten(1).all(dim=1)
+    if not bool(finite.all()):
+        raise InputError(
+            f"{name} {int(ids[~finite][0])} has a vector with a number that is not finite",
+            allowed="finite numbers",
+            hint="the model has diverged, or the vector was never computed",
+        )
 
 
 def mean_layer(layered: Tensor) -> Tensor:
@@ -101,8 +114,3 @@ class ItemLayers(Layers):
                 f"sampler {self._sampler!r} needs vectors", hint="give user_vectors and item_vectors"
             )
         return self._items
-
-
-def _finite(vectors: Tensor) -> bool:
-    """Tell whether all numbers are finite: by their sum, which is fast; by each where that may overflow."""
-    return bool(vectors.sum().isfinite()) or bool(vectors.isfinite().all())

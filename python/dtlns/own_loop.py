@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dtlns._border import id_array, integer, seed_value, word
-from dtlns._loop_vectors import ItemLayers, loop_layers, mean_layer
+from dtlns._loop_vectors import ItemLayers, check_finite, loop_layers, mean_layer
 from dtlns.artifacts import open_artifact
 from dtlns.config import SelectionConfig, checked
 from dtlns.data.views import TrainView
@@ -157,7 +157,7 @@ class NegativeSampler:
 
         Raises:
             InputError: Types or shapes do not fit, an id is out of range, a user has nothing left to draw,
-                the sampler needs vectors and has none, or, on the CPU, a vector is not finite.
+                the sampler needs vectors and has none, or, on the CPU, a vector of a pair is not finite.
         """
         batch = {
             name: _ids(name, values)
@@ -184,6 +184,9 @@ class NegativeSampler:
             raise InputError("one of user_vectors and item_vectors is given", allowed="both, or none")
         device = user_layers.device
         batch = {name: ids.to(device) for name, ids in batch.items()}
+        positive_layers = user_layers if item_vectors is None else layers.item_rows(batch["positives"])
+        check_finite("user", user_layers, batch["users"])
+        check_finite("item", positive_layers, batch["positives"])
         epoch = seed_value(epoch, "epoch")
         return self.sampler.sample(
             SamplingContext(
@@ -199,7 +202,7 @@ class NegativeSampler:
                 number=number,
                 layers=layers,
                 user_layers=user_layers,
-                positive_layers=user_layers if item_vectors is None else layers.item_rows(batch["positives"]),
+                positive_layers=positive_layers,
                 pooling=mean_layer,
                 similarity=self.similarity,
             )
