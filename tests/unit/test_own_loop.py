@@ -262,7 +262,7 @@ def test_what_does_not_fit_is_told_when_it_is_made(
         ({"item_vectors": np.zeros((ITEMS, SIZE))}, "item_vectors are ndarray"),
         ({"item_vectors": torch.nn.Embedding(ITEMS, SIZE)}, "of an embedding module, give the weight"),
         ({"item_vectors": torch.zeros(ITEMS, SIZE).long()}, "item_vectors are torch.int64"),
-        ({"user_vectors": torch.full((2, SIZE), torch.nan)}, "user 0 has a vector with a number that is not finite"),
+        ({"user_vectors": torch.full((2, SIZE), torch.nan)}, "user 0 has a vector with a number that"),
         ({"user_vectors": torch.zeros(2, 0), "item_vectors": torch.zeros(ITEMS, 0)}, "are (2, 0)"),
         ({"rows": torch.zeros(2, dtype=torch.complex64)}, "rows are torch.complex64 (2,)"),
         ({"rows": [1]}, "have the shapes (2,), (2,), (1,)"),
