@@ -80,8 +80,9 @@ def import_dataset(
         ignore_split=options.ignore_split,
     )
     notes = list(prepared.notes)
-    items, item_file = _entities(log, "item", options.items, notes)
-    users, user_file = _entities(log, "user", options.users, notes)
+    named = options.read.columns
+    items, item_file = _entities(log, "item", options.items, named.get("item"), notes)
+    users, user_file = _entities(log, "user", options.users, named.get("user"), notes)
     inputs = {f"log {file.name}": file_digest(file) for file in log.files}
     inputs |= {"items": file_digest(item_file)} if item_file else {}
     inputs |= {"users": file_digest(user_file)} if user_file else {}
@@ -112,14 +113,14 @@ def import_dataset(
 
 
 def _entities(
-    log: RawLog, role: str, path: Path | None, notes: list[str]
+    log: RawLog, role: str, path: Path | None, own: str | None, notes: list[str]
 ) -> tuple[pl.DataFrame | None, Path | None]:
     """Read the table for one role, from the caller or from beside the source, and match its id type."""
     if path is None:
         path = _beside(log, role)
         if path is None:
             return None, None
-    table = read_table(path, role)
+    table = read_table(path, role, own=own)
     ids = log.frame[role]
     if table["id"].dtype != ids.dtype:
         if ids.dtype == pl.String:

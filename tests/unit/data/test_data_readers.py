@@ -236,6 +236,16 @@ def test_item_table_gives_names(tmp_path: Path) -> None:
         read_table(file, "item")
 
 
+def test_item_table_s_ids_may_be_called_as_in_the_log(tmp_path: Path) -> None:
+    file = tmp_path / "catalogue.csv"
+    file.write_text("item_id,sku\n7,a\n8,b\n")
+    assert read_table(file, "item", own="sku")["id"].to_list() == ["a", "b"]
+    assert read_table(file, "item", own="article")["id"].to_list() == [7, 8]
+    file.write_text("sku,colour\na,red\n")
+    with pytest.raises(DataError, match="one of the columns 'sku', 'colour' · hint: name it as the log does"):
+        read_table(file, "item")
+
+
 def test_recbole_item_titles_may_hold_quotes(tmp_path: Path) -> None:
     file = tmp_path / "toy.item"
     file.write_text('item_id:token\tmovie_title:token_seq\n1\t"Great" Cats\n2\tOne "\n')

@@ -31,16 +31,14 @@ _IDS = {
 _NAMES = ("name", "title", "itemname", "movietitle", "producttitle", "booktitle", "itemtitle", "username")
 
 
-def read_table(
-    path: Path, role: str, *, id_column: str | None = None, name_column: str | None = None
-) -> pl.DataFrame:
+def read_table(path: Path, role: str, *, own: str | None = None) -> pl.DataFrame:
     """Read a table of users or items from CSV, TSV, Parquet or a RecBole `.item`/`.user` file.
 
     Args:
         path: The file.
         role: `user` or `item`.
-        id_column: Column with the ids; recognised by its usual names if left out.
-        name_column: Column with names for people; recognised if left out, and may be absent.
+        own: What the log calls the column of the ids; where there is none of that name, it is recognised by
+            its usual ones.
 
     Returns:
         Column `id` (Int64 or String), `name` (String) where there is one, then the others, one row an id.
@@ -58,9 +56,15 @@ def read_table(
         table = table.rename({name: name.partition(":")[0] for name in table.columns})
     else:
         table, place = open_text_table(path).read()
-    ids = _find(path, table.columns, id_column, _IDS[role], f"{role} id", required=True)
-    name = _find(path, table.columns, name_column, _NAMES, "name", required=False)
-    assert ids is not None
+    ids = own if own in table.columns else _find(table.columns, _IDS[role])
+    name = _find(table.columns, _NAMES)
+    if ids is None:
+        there = ", ".join(map(repr, table.columns[:20]))
+        raise DataError(
+            f"{path} has no column that looks like the {role} id",
+            allowed=f"one of the columns {there}",
+            hint=f"name it as the log does (--{role}), or {role}_id",
+        )
     column = as_ids(table[ids], role, "auto", place).alias("id")
     if column.n_unique() != len(column):
         twice = column.filter(column.is_duplicated())[0]
@@ -75,19 +79,6 @@ def read_table(
     return pl.DataFrame(parts)
 
 
-def _find(
-    path: Path, names: list[str], wanted: str | None, usual: tuple[str, ...], what: str, *, required: bool
-) -> str | None:
-    there = ", ".join(map(repr, names[:20]))
-    if wanted is not None:
-        if wanted not in names:
-            raise DataError(f"{path} has no column {wanted!r} for the {what}", allowed=there)
-        return wanted
+def _find(names: list[str], usual: tuple[str, ...]) -> str | None:
     plain = {name: name.replace("_", "").replace(" ", "").lower() for name in names}
-    for candidate in usual:
-        hits = [name for name in names if plain[name] == candidate]
-        if hits:
-            return hits[0]
-    if required:
-        raise DataError(f"{path} has no column that looks like the {what}", allowed=there)
-    return None
+    return next((name for candidate in usual for name in names if plain[name] == candidate), None)
