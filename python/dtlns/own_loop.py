@@ -210,12 +210,13 @@ class NegativeSampler:
 
     def _draws_on(self, device: torch.device) -> Draws:
         if device not in self._draws:
-            full = np.flatnonzero(self._pool.available(np.arange(self.train.n_users)) == 0)
-            if device.type != "cpu" and full.size:  # the CPU's draws say so when they come to that user
-                raise InputError(
-                    f"user {full[0]} has no item left to draw as a negative",
-                    hint="leave out users who have everything, or exclude less",
-                )
+            if device.type != "cpu":  # the draws of the CPU say so when they come to that user
+                full = np.flatnonzero(self._pool.available(np.arange(self.train.n_users)) == 0)
+                if full.size:
+                    raise InputError(
+                        f"user {full[0]} has no item left to draw as a negative",
+                        hint="leave out users who have everything, or exclude less",
+                    )
             self._draws[device] = draws_on(self._pool, device)
         return self._draws[device]
 
