@@ -25,9 +25,10 @@ import numpy as np
 from dtlns.arms import going_on, on_trial
 from dtlns.artifacts import Artifact, open_artifact
 from dtlns.best_recipe import run_best
-from dtlns.config import BestConfig, load_run_config
+from dtlns.config import BestConfig
 from dtlns.data.dataset import Dataset, load_dataset
 from dtlns.evaluation.significance import adjust, bootstrap_difference
+from dtlns.run_file import load_run_config
 from dtlns.stages.evaluation import measure_model
 from dtlns.stages.training import write_model
 from dtlns.training.settings import LossConfig, ModelConfig, SamplerConfig, TrainConfig

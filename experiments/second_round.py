@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from dtlns.arms import with_arm
 from dtlns.artifacts import Artifact, open_artifact
 from dtlns.candidates import make_candidates
-from dtlns.config import BestConfig, load_run_config
+from dtlns.config import BestConfig
 from dtlns.data.views import TrainView
 from dtlns.false_negative_model.classifier import FittedModel, fit_classifier
 from dtlns.false_negative_model.features import World, make_features
@@ -37,6 +37,7 @@ from dtlns.judges.quality import best_of_each_user, measure
 from dtlns.models.base import Scorer
 from dtlns.models.embedding import EmbeddingScorer
 from dtlns.models.itemknn import ItemKNN
+from dtlns.run_file import load_run_config
 from dtlns.stages.calibration import rebuild_codes
 from dtlns.stages.candidates import load_candidates
 from dtlns.stages.hidden import load_hidden

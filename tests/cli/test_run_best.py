@@ -13,10 +13,11 @@ import pytest
 from run_command import call, planted
 
 from dtlns import best_recipe
-from dtlns.config import BestConfig, load_run_config
+from dtlns.config import BestConfig
 from dtlns.data.dataset import load_dataset
 from dtlns.errors import TrainingError
 from dtlns.models.registry import load_scorer
+from dtlns.run_file import load_run_config
 from dtlns.stages.evaluation import chosen_model
 from dtlns.stages.training import write_model
 from dtlns.training.memory import memory_named

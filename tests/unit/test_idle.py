@@ -8,8 +8,9 @@ import pytest
 import tomli_w
 
 from dtlns.comparison.config import load_compare_config
-from dtlns.config import BestConfig, RunConfig, load_run_config
+from dtlns.config import BestConfig, RunConfig
 from dtlns.errors import ConfigError
+from dtlns.run_file import load_run_config
 
 IALS = 'model = { name = "ials" }'
 

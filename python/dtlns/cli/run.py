@@ -8,8 +8,9 @@ import click
 
 from dtlns.best_recipe import run_best
 from dtlns.cli import options
-from dtlns.config import BestConfig, load_run_config
+from dtlns.config import BestConfig
 from dtlns.pipeline import run
+from dtlns.run_file import load_run_config
 from dtlns.run_report import caption, table
 from dtlns.training.progress import stderr_progress
 

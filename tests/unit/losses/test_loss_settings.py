@@ -10,8 +10,8 @@ import pytest
 
 from dtlns.comparison.config import load_compare_config
 from dtlns.comparison.grid import expand
-from dtlns.config import load_run_config
 from dtlns.errors import ConfigError
+from dtlns.run_file import load_run_config
 from dtlns.training.settings import LossConfig
 
 LOSS = 'loss = { name = "softmax", similarity = "inner", options = { temperature = 0.2 } }'

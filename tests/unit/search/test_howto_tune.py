@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dtlns.config import load_run_config
 from dtlns.recipe import Recipe, read_recipe
+from dtlns.run_file import load_run_config
 from dtlns.search.config import load_tune_config
 from dtlns.search.parsing import parse_space
 from dtlns.search.space import Range

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dtlns.config import load_run_config
 from dtlns.plugins import GROUPS
+from dtlns.run_file import load_run_config
 from dtlns.samplers.registry import sampler_class
 
 GUIDE = Path(__file__).parents[3] / "docs" / "howto-plugins.md"
